@@ -1,0 +1,18 @@
+"""The event contract: what an event is, its versions, and what may never be in one."""
+
+from nearline.events.contract import (
+    SCHEMA_VERSION,
+    Event,
+    Item,
+    json_schema,
+)
+from nearline.events.identifiers import IdentifierKind, find_identifier
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Event",
+    "IdentifierKind",
+    "Item",
+    "find_identifier",
+    "json_schema",
+]
