@@ -1,0 +1,95 @@
+"""The `nearline` command. Each room brings its own command; this file only names them.
+
+A command is imported when it is called, so `--help` costs no import of a data library.
+"""
+
+import importlib
+import json
+import sys
+from dataclasses import asdict, is_dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+import click
+
+from nearline.errors import NearlineError
+
+_COMMANDS = {
+    "simulate": "nearline.simulate.command:simulate",
+    "ingest": "nearline.landing.command:ingest",
+    "dashboards": "nearline.dashboards.command:dashboards",
+    "privacy": "nearline.privacy.command:privacy",
+}
+_ENTRY_POINT_GROUP = "nearline.commands"
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*_COMMANDS, *_plugged_in()])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _COMMANDS:
+            module, _, attribute = _COMMANDS[cmd_name].partition(":")
+            command = getattr(importlib.import_module(module), attribute)
+            assert isinstance(command, click.Command)
+            return command
+        plugged_in = _plugged_in().get(cmd_name)
+        if plugged_in is None:
+            return None
+        command = plugged_in.load()
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        rows = [
+            ("simulate", "Make a shop's events, with the truth beside them."),
+            ("ingest", "Land files of events as raw Parquet."),
+            ("run", "Raw events to tables, features, results and pages."),
+            ("dashboards", "Rebuild the pages from the published tables."),
+            ("privacy", "Suppress what is kept of a visitor or a user."),
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _plugged_in() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group=_ENTRY_POINT_GROUP)}
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: nearline simulate --visitors 500 --out shop && "
+    "nearline ingest shop/events --format nearline && nearline run",
+)
+@click.version_option(package_name="nearline")
+def group() -> None:
+    """Turn behaviour events into what a site shows next, and prove whether it helped.
+
+    State lives under $NEARLINE_HOME (default: .nearline).
+    """
+
+
+def print_json(value: Any) -> None:
+    """Prints a summary for machines: one JSON object on standard output."""
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    click.echo(json.dumps(plain, indent=2, default=str))
+
+
+def main() -> None:
+    """Runs the command line; a known failure is one line and its exit code."""
+    try:
+        group(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except NearlineError as problem:
+        click.echo(f"error: {problem}", err=True)
+        sys.exit(problem.exit_code)

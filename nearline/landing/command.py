@@ -1,0 +1,76 @@
+"""`nearline ingest`: files in, a line of what became of each, nothing half done."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from nearline.cli import print_json
+from nearline.errors import InputError
+from nearline.landing.landings import Landing, find_format, land_file
+from nearline.landing.records import find_files
+from nearline.progress import progress_bar
+from nearline.settings import load_settings
+
+
+@click.command(
+    epilog="Example: nearline ingest shop/events --format nearline",
+    short_help="Land files of events as raw Parquet.",
+)
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "format_name",
+    default="nearline",
+    show_default=True,
+    metavar="nearline|rees46",
+    help="What the files hold.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def ingest(path: Path, format_name: str, as_json: bool) -> None:
+    """Land PATH (a file or a folder: .jsonl, .csv, .parquet, gzipped or not).
+
+    Rows that break the format are kept with file, row, field and reason, and appear in
+    ops_quarantine after the next run. A file landed before changes nothing. An
+    unreadable file is named and left out; the others are landed, and the exit code is 2.
+    """
+    settings = load_settings()
+    find_format(format_name)
+    files = find_files(path)
+    landings: list[Landing] = []
+    problems: list[str] = []
+    with progress_bar("Landing", sum(file.stat().st_size for file in files)) as bar:
+        for file in files:
+            try:
+                landings.append(land_file(settings, file, format_name))
+            except InputError as problem:
+                problems.append(str(problem))
+            bar.advance(file.stat().st_size)
+    new = [landing for landing in landings if landing.is_new]
+    summary = {
+        "file_count": len(files),
+        "landed_file_count": len(new),
+        "known_file_count": len(landings) - len(new),
+        "failed_file_count": len(problems),
+        "accepted_row_count": sum(landing.accepted_count for landing in new),
+        "rejected_row_count": sum(landing.rejected_count for landing in new),
+        "problems": problems,
+        "landings": [asdict(landing) for landing in landings],
+    }
+    if as_json:
+        print_json(summary)
+    else:
+        click.echo(
+            f"{len(new)} of {len(files)} files landed: "
+            f"{summary['accepted_row_count']:,} rows accepted, "
+            f"{summary['rejected_row_count']:,} rejected"
+            + (f"; {len(landings) - len(new)} landed before" if len(new) < len(landings) else "")
+        )
+        for landing in new:
+            if landing.rejected_count:
+                click.echo(
+                    f"  {landing.source_file}: {landing.rejected_count:,} rejected; "
+                    "see ops_quarantine after the next run"
+                )
+    if problems:
+        raise InputError("\nerror: ".join(problems))
