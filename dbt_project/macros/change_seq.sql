@@ -1,0 +1,14 @@
+{#
+    Incremental models find their work from state, not from the clock: each row carries
+    the number of the change that wrote it, and a model takes the rows upstream with a
+    higher number than its own highest. A run that dies between two models is made good
+    by the next one.
+#}
+{% macro last_change_seq(relation) -%}
+    {%- if execute -%}
+        {{ return(run_query(
+            'select coalesce(max(change_seq), 0) from ' ~ relation
+        )[0][0]) }}
+    {%- endif -%}
+    {{ return(0) }}
+{%- endmacro %}

@@ -1,0 +1,4 @@
+{# A SQL list of text literals for `in`. #}
+{% macro string_list(values) -%}
+    ('{{ values | join("', '") }}')
+{%- endmacro %}

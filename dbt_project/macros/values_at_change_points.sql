@@ -1,0 +1,102 @@
+{#
+    The value of a windowed sum at every moment at which it changes, as CTEs that end in
+    `values_at_change_points`: one row per entity and change, in knowledge time.
+
+    value(t) = sum over facts with received_at <= t that have not left the window at t.
+    A fact leaves at the end of the window that starts with its hop:
+    floor(occurred_at / hop) * hop + length, so nothing older than `length` is counted.
+    A late fact therefore adds rows from its arrival on and rewrites none before it.
+    Moments after the last arrival are not emitted: something may still arrive.
+
+    With `tile_minutes`, arrivals become known at the end of their tile.
+#}
+{% macro values_at_change_points(entity, facts, measures, window, tile_minutes=none) -%}
+{%- set settings = var('feature_windows')[window] -%}
+{%- set hop = settings.hop_minutes * 60000 -%}
+{%- set length = settings.length_minutes * 60000 -%}
+facts_timed as (
+
+    select
+        {{ entity }},
+        received_at,
+        {% if tile_minutes -%}
+        {%- set tile = tile_minutes * 60000 -%}
+        epoch_ms(
+            (epoch_ms(received_at) + {{ tile - 1 }}) // {{ tile }} * {{ tile }}
+        ) as known_at,
+        {%- else -%}
+        received_at as known_at,
+        {%- endif %}
+        epoch_ms(
+            epoch_ms(occurred_at) // {{ hop }} * {{ hop }} + {{ length }}
+        ) as expires_at,
+        {{ measures | join(',\n        ') }},
+    from {{ facts }}
+    where {{ measures | join(' + ') }} != 0
+
+),
+
+watermark as (
+
+    select max(received_at) as received_up_to
+    from {{ facts }}
+
+),
+
+changes as (
+
+    select
+        {{ entity }},
+        known_at as changed_at,
+        received_at,
+        {{ measures | join(',\n        ') }},
+    from facts_timed
+    where known_at < expires_at
+
+    union all
+
+    select
+        {{ entity }},
+        expires_at as changed_at,
+        null as received_at,
+        {% for measure in measures -%}
+        -{{ measure }} as {{ measure }},
+        {% endfor %}
+    from facts_timed
+    where known_at < expires_at
+
+),
+
+changes_summed as (
+
+    select
+        {{ entity }},
+        changed_at,
+        max(received_at) as received_at,
+        {% for measure in measures -%}
+        sum({{ measure }}) as {{ measure }},
+        {% endfor %}
+    from changes
+    where changed_at <= (select received_up_to from watermark)
+    group by {{ entity }}, changed_at
+
+),
+
+values_at_change_points as (
+
+    select
+        {{ entity }},
+        changed_at as event_timestamp,
+        max(received_at) over so_far as created_timestamp,
+        {% for measure in measures -%}
+        cast(sum({{ measure }}) over so_far as bigint) as {{ measure }},
+        {% endfor %}
+    from changes_summed
+    window so_far as (
+        partition by {{ entity }}
+        order by changed_at
+        rows between unbounded preceding and current row
+    )
+
+)
+{%- endmacro %}

@@ -1,0 +1,9 @@
+with
+
+final as (
+
+    select * from {{ ref('stg_learned__experiment_results') }}
+
+)
+
+select * from final

@@ -1,0 +1,32 @@
+{{ config(materialized='table') }}
+
+with
+
+sessions as (
+
+    select *
+    from {{ ref('fct_sessions') }}
+    where not is_bot
+
+),
+
+final as (
+
+    select
+        person_id,
+        count(*) as session_count,
+        cast(sum(page_view_count) as bigint) as page_view_count,
+        sum(engaged_seconds) as engaged_seconds,
+        cast(sum(item_view_count) as bigint) as item_view_count,
+        cast(sum(add_to_cart_count) as bigint) as add_to_cart_count,
+        cast(sum(purchase_count) as bigint) as purchase_count,
+        cast(sum(revenue_cents) as bigint) as revenue_cents,
+        date_diff(
+            'day', max(session_date), (select max(session_date) from sessions)
+        ) as recency_days,
+    from sessions
+    group by person_id
+
+)
+
+select * from final

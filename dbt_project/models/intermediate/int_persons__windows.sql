@@ -1,0 +1,140 @@
+{%- set window_days = [
+    var('engaged_buyer_days'),
+    var('casual_browser_days'),
+    var('casual_visitor_days'),
+    var('engaged_user_days'),
+    var('loyal_customer_days'),
+] | unique | list %}
+
+with
+
+session_facts as (
+
+    select
+        person_id,
+        ended_at as happened_at,
+        1 as session_count,
+        page_view_count,
+        -- Thousandths as integers: running sums of floats would drift.
+        cast(round(engagement_score * 1000) as bigint) as engagement_score_milli,
+        0 as order_count,
+        0 as order_day_count,
+    from {{ ref('fct_sessions') }}
+    where not is_bot
+
+),
+
+order_facts as (
+
+    select
+        person_id,
+        ordered_at as happened_at,
+        0 as session_count,
+        0 as page_view_count,
+        0 as engagement_score_milli,
+        1 as order_count,
+        cast(
+            row_number() over (
+                partition by person_id, order_date
+                order by ordered_at, order_id
+            ) = 1 as integer
+        ) as order_day_count,
+    from {{ ref('fct_orders') }}
+    where not is_bot
+
+),
+
+facts as (
+
+    select * from session_facts
+    union all
+    select * from order_facts
+
+),
+
+watermark as (
+
+    select max(received_at) as received_up_to
+    from {{ ref('fct_events') }}
+
+),
+
+window_lengths as (
+
+    select unnest({{ window_days }}) as window_days
+
+),
+
+changes as (
+
+    select
+        window_days,
+        person_id,
+        happened_at as changed_at,
+        session_count,
+        page_view_count,
+        engagement_score_milli,
+        order_count,
+        order_day_count,
+    from facts
+    cross join window_lengths
+
+    union all
+
+    select
+        window_days,
+        person_id,
+        happened_at + to_days(window_days) as changed_at,
+        -session_count,
+        -page_view_count,
+        -engagement_score_milli,
+        -order_count,
+        -order_day_count,
+    from facts
+    cross join window_lengths
+
+),
+
+changes_summed as (
+
+    select
+        window_days,
+        person_id,
+        changed_at,
+        sum(session_count) as session_count,
+        sum(page_view_count) as page_view_count,
+        sum(engagement_score_milli) as engagement_score_milli,
+        sum(order_count) as order_count,
+        sum(order_day_count) as order_day_count,
+    from changes
+    where changed_at <= (select received_up_to from watermark)
+    group by window_days, person_id, changed_at
+
+),
+
+final as (
+
+    select
+        window_days,
+        person_id,
+        changed_at as valid_from,
+        lead(changed_at) over person_window as valid_to,
+        sum(session_count) over so_far as session_count,
+        sum(page_view_count) over so_far as page_view_count,
+        sum(engagement_score_milli) over so_far / 1000.0 as engagement_score_sum,
+        sum(order_count) over so_far as order_count,
+        sum(order_day_count) over so_far as order_day_count,
+    from changes_summed
+    window
+        person_window as (
+            partition by window_days, person_id order by changed_at
+        ),
+        so_far as (
+            partition by window_days, person_id
+            order by changed_at
+            rows between unbounded preceding and current row
+        )
+
+)
+
+select * from final

@@ -1,0 +1,166 @@
+with
+
+periods as (
+
+    select * from {{ ref('int_segments__periods') }}
+
+),
+
+clusters as (
+
+    select * from {{ ref('stg_learned__person_clusters') }}
+
+),
+
+persons as (
+
+    select * from {{ ref('dim_persons') }}
+
+),
+
+priorities as (
+
+    select
+        unnest({{ var('segment_priority') }}) as segment,
+        unnest(range({{ var('segment_priority') | length }})) as priority,
+
+),
+
+-- Which segment is primary changes when any of a person's segments starts or ends, so
+-- periods are cut there and put together again where nothing changed.
+moments as (
+
+    select person_id, valid_from as moment
+    from periods
+    union
+    select person_id, valid_to as moment
+    from periods
+    where valid_to is not null
+
+),
+
+slices as (
+
+    select
+        periods.person_id,
+        periods.segment,
+        periods.valid_from as period_from,
+        moments.moment as valid_from,
+        lead(moments.moment) over (
+            partition by periods.person_id, periods.segment, periods.valid_from
+            order by moments.moment
+        ) as next_moment,
+        periods.valid_to as period_to,
+        priorities.priority,
+    from periods
+    inner join moments
+        on
+            periods.person_id = moments.person_id
+            and periods.valid_from <= moments.moment
+            and moments.moment < coalesce(periods.valid_to, timestamp '9999-12-31')
+    inner join priorities
+        on periods.segment = priorities.segment
+
+),
+
+slices_ranked as (
+
+    select
+        person_id,
+        segment,
+        period_from,
+        valid_from,
+        coalesce(next_moment, period_to) as valid_to,
+        row_number() over (
+            partition by person_id, valid_from order by priority
+        ) = 1 as is_primary,
+    from slices
+
+),
+
+slices_compared as (
+
+    select
+        *,
+        coalesce(
+            lag(is_primary) over period != is_primary, true
+        ) as is_change,
+    from slices_ranked
+    window period as (
+        partition by person_id, segment, period_from order by valid_from
+    )
+
+),
+
+slices_numbered as (
+
+    select
+        *,
+        sum(cast(is_change as integer)) over (
+            partition by person_id, segment, period_from
+            order by valid_from
+            rows between unbounded preceding and current row
+        ) as slice_number,
+    from slices_compared
+
+),
+
+rule_segments as (
+
+    select
+        person_id,
+        segment,
+        'rule' as segment_kind,
+        min(valid_from) as valid_from,
+        case
+            when count(valid_to) = count(*) then max(valid_to)
+        end as valid_to,
+        bool_or(is_primary) as is_primary,
+    from slices_numbered
+    group by person_id, segment, period_from, slice_number
+
+),
+
+cluster_segments as (
+
+    select
+        clusters.person_id,
+        'cluster_' || clusters.cluster as segment,
+        'cluster' as segment_kind,
+        (
+            select max(received_at)
+            from {{ ref('fct_events') }}
+        ) as valid_from,
+        cast(null as timestamp) as valid_to,
+        false as is_primary,
+    from clusters
+    -- Somebody erased since the clusters were learned has no row any more.
+    inner join persons
+        on clusters.person_id = persons.person_id
+
+),
+
+segments as (
+
+    select * from rule_segments
+    union all by name
+    select * from cluster_segments
+
+),
+
+final as (
+
+    select
+        md5(concat_ws('|', person_id, segment, valid_from)) as segment_period_id,
+        person_id,
+        segment,
+        segment_kind,
+        valid_from,
+        valid_to,
+        valid_to is null as is_current,
+        is_primary,
+    from segments
+
+)
+
+select * from final
