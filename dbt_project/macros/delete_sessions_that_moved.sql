@@ -4,11 +4,13 @@
     or in none. Read from state, so a run that died half-way is made good by the next.
 #}
 {% macro delete_sessions_that_moved(relation) -%}
+    {#- Named outside the condition: dbt finds dependencies without running it. -#}
+    {%- set sessionized = ref('int_events__sessionized') -%}
     {%- if is_incremental() -%}
         delete from {{ relation }}
         where exists (
             select 1
-            from {{ ref('int_events__sessionized') }} as events
+            from {{ sessionized }} as events
             where
                 events.event_id = {{ relation }}.first_event_id
                 and events.change_seq > {{ last_change_seq(relation) }}

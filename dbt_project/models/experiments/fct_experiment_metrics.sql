@@ -52,13 +52,14 @@ units as (
 
 ),
 
+-- In thousandths: integers add up to the same in any order, floats do not.
 metric_values as (
 
     {% for name, kind, expression in [
-        ('conversion', 'proportion', 'cast(purchase_count > 0 as double)'),
-        ('add_to_cart', 'proportion', 'cast(add_to_cart_count > 0 as double)'),
-        ('revenue_per_visitor', 'mean', 'cast(revenue_cents as double)'),
-        ('engaged_seconds_per_visitor', 'mean', 'engaged_milliseconds / 1000.0'),
+        ('conversion', 'proportion', '1000 * cast(purchase_count > 0 as integer)'),
+        ('add_to_cart', 'proportion', '1000 * cast(add_to_cart_count > 0 as integer)'),
+        ('revenue_per_visitor', 'mean', '1000 * revenue_cents'),
+        ('engaged_seconds_per_visitor', 'mean', 'engaged_milliseconds'),
     ] -%}
     select
         experiment_key,
@@ -66,7 +67,7 @@ metric_values as (
         exposure_date,
         '{{ name }}' as metric_name,
         '{{ kind }}' as metric_kind,
-        {{ expression }} as metric_value,
+        cast({{ expression }} as hugeint) as value_thousandths,
     from units
     {% if not loop.last %}
     union all
@@ -85,8 +86,8 @@ final as (
         metric_kind,
         exposure_date,
         count(*) as unit_count,
-        sum(metric_value) as value_sum,
-        sum(metric_value * metric_value) as value_sum_squares,
+        sum(value_thousandths) / 1e3 as value_sum,
+        sum(value_thousandths * value_thousandths) / 1e6 as value_sum_squares,
     from metric_values
     group by experiment_key, variant_key, metric_name, metric_kind, exposure_date
 

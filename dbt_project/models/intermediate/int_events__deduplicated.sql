@@ -2,7 +2,7 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key='event_id',
-    on_schema_change='append_new_columns',
+    on_schema_change='fail',
 ) }}
 
 with
@@ -25,7 +25,14 @@ arrived as (
 {% if is_incremental() %}
 known as (
 
-    select * exclude (change_seq)
+    select
+        * exclude (
+            has_analytics_consent,
+            has_personalization_consent,
+            has_marketing_consent,
+            consent_basis,
+            change_seq
+        ),
     from {{ this }}
     where event_id in (select event_id from arrived)
 

@@ -16,7 +16,7 @@ final as (
         person_id,
         count(*) as session_count,
         cast(sum(page_view_count) as bigint) as page_view_count,
-        sum(engaged_seconds) as engaged_seconds,
+        {{ exact_sum('engaged_seconds') }} as engaged_seconds,
         cast(sum(item_view_count) as bigint) as item_view_count,
         cast(sum(add_to_cart_count) as bigint) as add_to_cart_count,
         cast(sum(purchase_count) as bigint) as purchase_count,

@@ -47,11 +47,11 @@ final as (
         cast(sum(page_view_count) as bigint) as page_view_count,
         cast(sum(purchase_count) as bigint) as purchase_count,
         cast(sum(revenue_cents) as bigint) as revenue_cents,
-        sum(engaged_seconds) as engaged_seconds,
-        sum(engagement_score) as engagement_score_sum,
+        {{ exact_sum('engaged_seconds') }} as engaged_seconds,
+        {{ exact_sum('engagement_score') }} as engagement_score_sum,
         count(*) filter (where purchase_count > 0) / count(*) as conversion_rate,
         count(*) filter (where is_bounce) / nullif(count(is_bounce), 0) as bounce_rate,
-        avg(engagement_score) as engagement_score,
+        {{ exact_sum('engagement_score') }} / count(*) as engagement_score,
     from sessions_segmented
     group by all
 
