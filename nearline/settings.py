@@ -44,6 +44,11 @@ class Settings(BaseSettings):
         return self.home / "releases"
 
     @property
+    def candidate(self) -> Path:
+        """Link to the release written last, whether it was published or refused."""
+        return self.home / "candidate"
+
+    @property
     def published(self) -> Path:
         """The link that every reader follows; renamed onto a release in one step."""
         return self.home / "published"

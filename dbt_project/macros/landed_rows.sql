@@ -1,8 +1,9 @@
 {#
-    Rows of raw Parquet under $NEARLINE_HOME, or an empty relation of the given columns
-    where nothing has been landed yet: a source that a shop does not use is no error.
+    Rows of Parquet under $NEARLINE_HOME, or an empty relation of the given columns where
+    there is none yet: a source that a shop does not use is no error.
 
-    relation: the dbt source, for lineage. columns: name -> type.
+    relation: the dbt source, for lineage. columns: name -> type. A pattern with
+    `landing_id=*` takes that column from the path.
 #}
 {% macro landed_rows(relation, pattern, columns) -%}
     {{ return(adapter.dispatch('landed_rows')(relation, pattern, columns)) }}
@@ -14,28 +15,23 @@
     {%- if execute -%}
         {%- set found = run_query("select count(*) from glob('" ~ path ~ "')")[0][0] -%}
     {%- endif -%}
-    {%- if found -%}
-        (
-            select
-                {% for name, type in columns.items() -%}
-                cast({{ name }} as {{ type }}) as {{ name }}
-                {{- ',' if not loop.last }}
-                {% endfor %}
-            from read_parquet(
-                '{{ path }}',
-                hive_partitioning = true,
-                hive_types = {'format': varchar, 'landing_id': integer},
-                union_by_name = true
-            )
+    (
+        select
+            {% for name, type in columns.items() -%}
+            cast({{ name if found else 'null' }} as {{ type }}) as {{ name }}
+            {{- ',' if not loop.last }}
+            {% endfor %}
+        {% if not found -%}
+        where false
+        {%- elif 'landing_id=' in pattern -%}
+        from read_parquet(
+            '{{ path }}',
+            hive_partitioning = true,
+            hive_types = {'landing_id': integer},
+            union_by_name = true
         )
-    {%- else -%}
-        (
-            select
-                {% for name, type in columns.items() -%}
-                cast(null as {{ type }}) as {{ name }}
-                {{- ',' if not loop.last }}
-                {% endfor %}
-            where false
-        )
-    {%- endif -%}
+        {%- else -%}
+        from read_parquet('{{ path }}')
+        {%- endif %}
+    )
 {%- endmacro %}

@@ -116,22 +116,21 @@ def write_candidate(
     )
     (draft / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n")
     draft.rename(release)
+    _point(settings.candidate, release)
     return release
 
 
 def publish(settings: Settings, release: Path) -> None:
     """Makes `release` the one that everybody reads."""
-    link = settings.published.with_name(f".published-{os.getpid()}")
-    link.unlink(missing_ok=True)
-    link.symlink_to(Path(settings.releases.name) / release.name)
-    link.replace(settings.published)
+    _point(settings.published, release)
 
 
-def discard(settings: Settings, release: Path) -> None:
-    """Removes a candidate that was refused; never the published one."""
-    if settings.published.exists() and release.samefile(settings.published):
-        raise NearlineError(f"release {release.name} is published; it stays")
-    shutil.rmtree(release, ignore_errors=True)
+def _point(link: Path, release: Path) -> None:
+    """Puts a relative link to `release` in the place of `link`, in one step."""
+    draft = link.with_name(f".{link.name}-{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(Path(release.parent.name) / release.name)
+    draft.replace(link)
 
 
 def remove_old_releases(settings: Settings, kept: int = KEPT_RELEASES) -> list[str]:

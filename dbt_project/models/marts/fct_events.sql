@@ -1,6 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
+    on_schema_change='fail',
     unique_key='event_id',
     pre_hook="{{ delete_events_set_aside(this) }}",
     post_hook="{{ mark_generation(this) }}",

@@ -1,6 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
+    on_schema_change='fail',
     unique_key='page_view_id',
     pre_hook="{{ delete_events_set_aside(this, key='page_view_id') }}",
     post_hook="{{ mark_generation(this) }}",

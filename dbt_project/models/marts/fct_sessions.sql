@@ -1,6 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
+    on_schema_change='fail',
     unique_key='session_id',
     pre_hook="{{ delete_sessions_that_moved(this) }}",
     post_hook="{{ mark_generation(this) }}",

@@ -1,0 +1,89 @@
+"""The suppression list: whose rows every staging model leaves out.
+
+A row is a pseudonym, never a person's name or address. Removing what was built before a
+key was listed takes a full rebuild of the warehouse, so the digest of the list that it
+was last built with is kept beside it.
+"""
+
+import hashlib
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nearline.settings import Settings
+
+KeyType = Literal["visitor", "user"]
+Reason = Literal["erased", "opted_out"]
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("key_type", pa.string(), nullable=False),
+        pa.field("key_value", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("suppressed_at", pa.timestamp("us"), nullable=False),
+    ]
+)
+
+
+def suppress(
+    settings: Settings, key_type: KeyType, key: str, reason: Reason, now: datetime
+) -> bool:
+    """Lists a key; returns False where it was listed before."""
+    table = _load(settings)
+    listed = zip(
+        table["key_type"].to_pylist(), table["key_value"].to_pylist(), strict=True
+    )
+    if (key_type, key) in set(listed):
+        return False
+    row = {
+        "key_type": key_type,
+        "key_value": key,
+        "reason": reason,
+        "suppressed_at": now.astimezone(UTC).replace(tzinfo=None),
+    }
+    longer = pa.concat_tables([table, pa.Table.from_pylist([row], _SCHEMA)])
+    path = settings.suppression
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    pq.write_table(longer, draft)
+    draft.replace(path)
+    return True
+
+
+def count_suppressed(settings: Settings) -> int:
+    """How many keys are listed."""
+    return int(_load(settings).num_rows)
+
+
+def list_digest(settings: Settings) -> str:
+    """SHA-256 of the list as it is now; empty where there is none."""
+    if not settings.suppression.exists():
+        return ""
+    return hashlib.sha256(settings.suppression.read_bytes()).hexdigest()
+
+
+def applied_digest(settings: Settings) -> str:
+    """Digest of the list that the warehouse was last rebuilt with."""
+    mark = _mark(settings)
+    return mark.read_text() if mark.exists() else ""
+
+
+def mark_applied(settings: Settings, digest: str) -> None:
+    """Notes that the warehouse was built with the list of this digest."""
+    if digest:
+        _mark(settings).write_text(digest)
+
+
+def _load(settings: Settings) -> pa.Table:
+    if not settings.suppression.exists():
+        return _SCHEMA.empty_table()
+    return pq.read_table(settings.suppression, schema=_SCHEMA)
+
+
+def _mark(settings: Settings) -> Path:
+    return settings.suppression.with_name("applied.sha256")
+
