@@ -1,0 +1,87 @@
+"""What has been landed, as the first assets of the graph."""
+
+
+import dagster as dg
+
+from nearline.landing.landings import list_landings
+from nearline.settings import load_settings
+from orchestration.lib.plots import bar_plot
+
+_OWNERS = ["team:behaviour"]
+
+
+def _landed_asset(format_name: str, description: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=["raw", f"{format_name}_events"],
+        group_name="ingestion",
+        description=description,
+        owners=_OWNERS,
+        kinds={"parquet"},
+    )
+    def landed() -> dg.MaterializeResult[None]:
+        landings = [
+            landing
+            for landing in list_landings(load_settings())
+            if landing.format == format_name
+        ]
+        rows = [
+            {"landing": landing.landing_id, "rows": landing.accepted_count}
+            for landing in landings[-30:]
+        ]
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": sum(landing.accepted_count for landing in landings),
+                "rejected_row_count": sum(
+                    landing.rejected_count for landing in landings
+                ),
+                "landing_count": len(landings),
+                **(
+                    {"latest_landings": bar_plot(rows, "landing", "rows", "Rows")}
+                    if rows
+                    else {}
+                ),
+            }
+        )
+
+    return landed
+
+
+nearline_events = _landed_asset(
+    "nearline", "One row per accepted record in the contract's own form."
+)
+rees46_events = _landed_asset(
+    "rees46", "One row per accepted row of a REES46 shop log."
+)
+
+
+@dg.asset(
+    key=["raw", "rejects"],
+    group_name="ingestion",
+    owners=_OWNERS,
+    kinds={"parquet"},
+    description="One row per record that the door refused, with field and reason.",
+)
+def rejects() -> dg.MaterializeResult[None]:
+    """Counts what the door refused."""
+    landings = list_landings(load_settings())
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(landing.rejected_count for landing in landings)
+        }
+    )
+
+
+@dg.asset(
+    key=["privacy", "suppressed_keys"],
+    group_name="ingestion",
+    owners=["team:privacy"],
+    kinds={"parquet"},
+    description="One row per visitor or user id that was erased or opted out.",
+)
+def suppressed_keys() -> dg.MaterializeResult[None]:
+    """Counts the keys that staging leaves out."""
+    from nearline.privacy.suppression import count_suppressed
+
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": count_suppressed(load_settings())}
+    )

@@ -1,0 +1,44 @@
+"""Features into the online store, by key, while reads go on."""
+
+import dagster as dg
+
+from nearline.settings import load_settings
+from orchestration.lib.locking import RunLock
+from orchestration.lib.warehouse import ROOT
+
+
+@dg.asset(
+    deps=["published_release"],
+    group_name="serving",
+    owners=["team:features"],
+    kinds={"feast", "sqlite"},
+    description="Latest feature values by visitor and item, as Feast serves them.",
+)
+def online_store(run_lock: RunLock) -> dg.MaterializeResult[None]:
+    """Applies the feature repository and writes the keys whose values changed."""
+    from nearline.online import refresh_online_store
+
+    settings = load_settings()
+    views = refresh_online_store(
+        settings, settings.published.resolve(), ROOT / "feature_repo"
+    )
+    table = dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {
+                    "view": view.view,
+                    "rows_written": view.rows_written,
+                    "rows_unchanged": view.rows_unchanged,
+                    "seconds": round(view.seconds, 3),
+                }
+            )
+            for view in views
+        ]
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(v.rows_written + v.rows_unchanged for v in views),
+            "rows_written": sum(view.rows_written for view in views),
+            "views": table,
+        }
+    )

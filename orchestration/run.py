@@ -1,0 +1,133 @@
+"""`nearline run`: the Dagster job, in this process, with a display and a summary.
+
+There is no second pipeline beside the job: this file starts it and words its outcome.
+"""
+
+import os
+from dataclasses import asdict
+
+import click
+
+from nearline.cli import print_json
+from nearline.errors import LockedError, NearlineError, QualityError
+from nearline.settings import Settings, load_settings
+
+_MOST_FAILURES_SHOWN = 10
+
+
+@click.command(
+    epilog="Example: nearline ingest shop/events && nearline run",
+    short_help="Raw events to tables, features, results and pages.",
+)
+@click.option(
+    "--full-refresh", is_flag=True, help="Rebuild every table from raw Parquet."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def run(full_refresh: bool, as_json: bool) -> None:
+    """Build all tables, check them, publish them, refresh online features and pages.
+
+    A run that fails leaves what is published and what is online as it was. One run
+    at a time: a second one ends at once with exit code 3. A failed check: 4.
+    """
+    settings = load_settings()
+    prepare_environment(settings)
+    # Imported here: loading the graph takes seconds, which `--help` need not pay.
+    from orchestration.lib.locking import hold_run_lock
+
+    with hold_run_lock(settings):
+        pass  # fails early, in words; the run itself takes the lock for its whole length
+    outcome = _execute(settings, full_refresh, is_quiet=as_json)
+    if not outcome.success:
+        raise _explain(outcome)
+    from orchestration.summary import summarize_release
+
+    summary = summarize_release(settings)
+    if as_json:
+        print_json(asdict(summary))
+    else:
+        click.echo(summary.in_words())
+
+
+def prepare_environment(settings: Settings) -> None:
+    """Sets what child processes and libraries read: home, and no telemetry."""
+    settings.dagster.mkdir(parents=True, exist_ok=True)
+    configuration = settings.dagster / "dagster.yaml"
+    if not configuration.exists():
+        configuration.write_text("telemetry:\n  enabled: false\n")
+    os.environ["NEARLINE_HOME"] = str(settings.home)
+    os.environ["DAGSTER_HOME"] = str(settings.dagster)
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    os.environ["FEAST_USAGE"] = "false"
+
+
+def _execute(settings: Settings, full_refresh: bool, is_quiet: bool):  # type: ignore[no-untyped-def]
+    import contextlib
+    import warnings
+
+    import dagster as dg
+
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)
+    warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+    from orchestration.definitions import defs
+    from orchestration.defs.schedules import JOB_NAME
+    from orchestration.lib.display import run_display
+
+    with (
+        run_display(is_quiet),
+        # What dbt and the libraries print is for whoever looks into a failure.
+        (settings.home / "run.log").open("w") as log,
+        contextlib.redirect_stdout(log),
+        dg.DagsterInstance.get() as instance,
+    ):
+        return (
+            defs()
+            .resolve_job_def(JOB_NAME)
+            .execute_in_process(
+                instance=instance,
+                raise_on_error=False,
+                run_config={
+                    "loggers": {"progress": {}},
+                    "ops": {
+                        "behaviour_models": {"config": {"full_refresh": full_refresh}}
+                    },
+                },
+            )
+        )
+
+
+def _explain(outcome) -> NearlineError:  # type: ignore[no-untyped-def]
+    """The failure of a run in one message: failed checks, else the failed step."""
+    broken = [
+        check
+        for check in outcome.get_asset_check_evaluations()
+        if not check.passed and check.blocking
+    ]
+    if broken:
+        words = [
+            f"{check.asset_key.to_user_string()}, {check.check_name}: "
+            f"{check.description}"
+            for check in broken[:_MOST_FAILURES_SHOWN]
+        ]
+        return QualityError(
+            "nothing was published, a blocking check failed\n  " + "\n  ".join(words)
+        )
+    for event in outcome.all_events:
+        if event.is_failure and event.step_failure_data is not None:
+            return _step_failure(event.step_key, event.step_failure_data.error)
+        if event.is_failure and event.is_pipeline_event:
+            data = event.event_specific_data
+            error = getattr(data, "error", None)
+            if error is not None:
+                return _step_failure("start", error)
+    return NearlineError("the run failed; see the events in `dagster dev`")
+
+
+def _step_failure(step: str, error) -> NearlineError:  # type: ignore[no-untyped-def]
+    cause = error
+    while cause.cause is not None:
+        cause = cause.cause
+    message = cause.message.strip().splitlines()
+    text = message[0] if len(message) == 1 else "\n  ".join(message)
+    if cause.cls_name == LockedError.__name__:
+        return LockedError(text.removeprefix("nearline.errors.LockedError: "))
+    return NearlineError(f"step {step} failed, nothing was published: {text}")
