@@ -1,0 +1,105 @@
+"""Exposures, sufficient statistics and results of experiments."""
+
+from expectations.checks import (
+    Severity,
+    Suite,
+    between,
+    holds,
+    no_rows,
+    not_null,
+    one_of,
+    share_at_most,
+    unique_together,
+)
+
+# Sums of squares are doubles.
+_RELATIVE_TOLERANCE = 1e-9
+_METRIC_KINDS = ("proportion", "mean")
+
+EXPERIMENT_SUITES = (
+    Suite(
+        "fct_exposures",
+        (
+            not_null("experiment_key"),
+            not_null("variant_key"),
+            not_null("unit_id"),
+            not_null("exposed_at"),
+            unique_together("experiment_key", "unit_id", "variant_key"),
+            between("exposure_count", 1),
+            between("variant_count", 1),
+            share_at_most(
+                "units_keep_their_variant",
+                "at most 1 % of the units saw more than one variant",
+                "cast(variant_count > 1 as bigint)",
+                "1",
+                0.01,
+                200,
+            ),
+        ),
+    ),
+    Suite(
+        "fct_experiment_metrics",
+        (
+            not_null("experiment_key"),
+            not_null("variant_key"),
+            not_null("metric_name"),
+            not_null("exposure_date"),
+            one_of("metric_kind", _METRIC_KINDS),
+            unique_together(
+                "experiment_key", "variant_key", "metric_name", "exposure_date"
+            ),
+            between("unit_count", 0),
+            between("value_sum_squares", 0),
+            holds(
+                "a_proportion_counts_units",
+                "value_sum of a proportion is from 0 to unit_count",
+                "metric_kind <> 'proportion' or value_sum between 0 and unit_count",
+                column="value_sum",
+            ),
+            holds(
+                "variance_is_not_negative",
+                "value_sum squared is at most unit_count times value_sum_squares",
+                "value_sum * value_sum <= unit_count * value_sum_squares "
+                f"* (1 + {_RELATIVE_TOLERANCE})",
+                column="value_sum_squares",
+            ),
+            no_rows(
+                "metrics_have_the_same_units",
+                "all metrics of an experiment's variant and day have one unit_count",
+                """
+                select 1 as offence from {batch}
+                group by experiment_key, variant_key, exposure_date
+                having min(unit_count) <> max(unit_count)
+                """,
+                column="unit_count",
+            ),
+        ),
+    ),
+    Suite(
+        "fct_experiment_results",
+        (
+            not_null("experiment_key"),
+            not_null("metric_name"),
+            not_null("variant_key"),
+            not_null("verdict"),
+            one_of("metric_kind", _METRIC_KINDS),
+            unique_together("experiment_key", "metric_name", "variant_key"),
+            between("p_value", 0, 1),
+            between("srm_p_value", 0, 1),
+            between("confidence_level", 0.5, 0.9999),
+            holds(
+                "estimate_is_inside_its_interval",
+                "ci_low is at most estimate and estimate at most ci_high",
+                "ci_low <= estimate and estimate <= ci_high",
+                column="estimate",
+            ),
+            holds(
+                "sample_ratio_is_as_planned",
+                "no experiment raises a sample-ratio alarm",
+                "not has_srm_alarm",
+                column="has_srm_alarm",
+                severity=Severity.WARN,
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,76 @@
+"""Persons, the identities that make them up, and their segments."""
+
+from expectations.checks import (
+    Suite,
+    between,
+    holds,
+    key,
+    no_rows,
+    not_negative,
+    not_null,
+    one_of,
+    refers_to,
+    unique_together,
+)
+
+PERSON_SUITES = (
+    Suite(
+        "dim_persons",
+        (
+            *key("person_id"),
+            not_null("first_seen_at"),
+            holds(
+                "first_seen_at_is_not_after_last_seen_at",
+                "first_seen_at is not after last_seen_at",
+                "first_seen_at <= last_seen_at",
+                column="first_seen_at",
+            ),
+            between("visitor_count", 1),
+            *not_negative("session_count", "order_count", "revenue_cents"),
+        ),
+    ),
+    Suite(
+        "bridge_identities",
+        (
+            not_null("identifier"),
+            not_null("person_id"),
+            not_null("linked_at"),
+            not_null("link_reason"),
+            one_of("identifier_type", ("visitor", "user")),
+            unique_together("identifier_type", "identifier"),
+        ),
+    ),
+    Suite(
+        "fct_segments",
+        (
+            not_null("person_id"),
+            not_null("segment"),
+            not_null("valid_from"),
+            one_of("segment_kind", ("rule", "cluster")),
+            unique_together("person_id", "segment", "valid_from"),
+            refers_to("person_id", "dim_persons"),
+            holds(
+                "valid_to_is_after_valid_from",
+                "valid_to is after valid_from, or open",
+                "valid_to is null or valid_to > valid_from",
+                column="valid_to",
+            ),
+            holds(
+                "is_current_means_open",
+                "is_current is true exactly while valid_to is open",
+                "is_current = (valid_to is null)",
+                column="is_current",
+            ),
+            no_rows(
+                "one_primary_segment_a_person",
+                "a person has at most one current primary rule segment",
+                """
+                select 1 as offence from {batch}
+                where is_current and is_primary and segment_kind = 'rule'
+                group by person_id having count(*) > 1
+                """,
+                column="is_primary",
+            ),
+        ),
+    ),
+)
