@@ -48,7 +48,8 @@ def test_intervals_of_change_cover_no_change_as_often_as_they_say(seed: int) -> 
         moments = simulated_moments(seed + shop)
         rate = change_of_ratio(moments, "bought", "sessions", is_proportion=True)
         total = change_of_total(moments, "sessions")
-        assert rate is not None and total is not None
+        assert rate is not None
+        assert total is not None
         covered["rate"] += rate.is_noise
         covered["total"] += total.is_noise
     # 95 % within four standard errors of a thousand shops.

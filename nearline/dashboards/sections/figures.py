@@ -1,0 +1,31 @@
+"""What a section is made of: a chart with its words, a table of ready-made cells.
+
+Not here: any section's own content.
+"""
+
+from dataclasses import dataclass
+
+from nearline.dashboards.charts import Specification
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Ready-made cells; `words` are the indexes of columns that hold text."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart with its sentence; `empty` says why where there is none."""
+
+    id: str
+    title: str
+    sentence: str
+    specification: Specification | None = None
+    legend: tuple[tuple[str, str], ...] = ()
+    table: Table | None = None
+    empty: str | None = None
+    is_wide: bool = False
