@@ -76,8 +76,14 @@ def _text(pattern: str) -> Any:
     return StringConstraints(pattern=pattern)
 
 
-Pseudonym = Annotated[str, _text(r"^[A-Za-z0-9_-]{8,64}$")]
-"""An opaque id of a visitor or a user: never an e-mail address, phone or account id."""
+Pseudonym = Annotated[
+    str,
+    StringConstraints(
+        min_length=8, max_length=64, pattern=r"^[0-9_-]*[A-Za-z][A-Za-z0-9_-]*$"
+    ),
+]
+"""An opaque id of a visitor or a user: never an e-mail address, phone or account id. At
+least one letter, since a number alone is most likely somebody's account."""
 
 Key = Annotated[str, _text(r"^[A-Za-z0-9_.:-]{1,64}$")]
 Name = Annotated[str, _text(r"^[a-z][a-z0-9_]{0,63}$")]

@@ -1,17 +1,15 @@
 """`nearline privacy`: what a privacy officer does from the command line."""
 
-import re
 from datetime import UTC, datetime
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from nearline.cli import print_json
 from nearline.errors import InputError
+from nearline.events.contract import Pseudonym
 from nearline.privacy.suppression import KeyType, Reason, count_suppressed, suppress
 from nearline.settings import load_settings
-
-_PSEUDONYM = re.compile(r"^[A-Za-z0-9_-]{8,64}$")
-
 
 @click.group(short_help="Suppress what is kept of a visitor or a user.")
 def privacy() -> None:
@@ -42,11 +40,13 @@ def suppress_command(
         raise InputError("give either --visitor or --user")
     key_type: KeyType = "visitor" if visitor_id is not None else "user"
     key = visitor_id or user_id or ""
-    if not _PSEUDONYM.match(key):
+    try:
+        TypeAdapter(Pseudonym).validate_python(key)
+    except ValidationError:
         raise InputError(
-            f"--{key_type} must be a pseudonym of 8 to 64 letters, digits, _ or -, "
+            f"--{key_type} must be a pseudonym (8 to 64 letters, digits, _ or -), "
             "as fct_events holds it"
-        )
+        ) from None
     settings = load_settings()
     is_new = suppress(settings, key_type, key, reason, datetime.now(UTC))
     if as_json:
