@@ -16,6 +16,7 @@ from nearline.errors import NearlineError
 
 _COMMANDS = {
     "simulate": "nearline.simulate.command:simulate",
+    "truth": "nearline.simulate.truth_command:truth",
     "ingest": "nearline.landing.command:ingest",
     "dashboards": "nearline.dashboards.command:dashboards",
     "privacy": "nearline.privacy.command:privacy",
@@ -45,6 +46,7 @@ class _LazyGroup(click.Group):
     ) -> None:
         rows = [
             ("simulate", "Make a shop's events, with the truth beside them."),
+            ("truth", "Compare what is published with a simulated shop's truth."),
             ("ingest", "Land files of events as raw Parquet."),
             ("run", "Raw events to tables, features, results and pages."),
             ("dashboards", "Rebuild the pages from the published tables."),

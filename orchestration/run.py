@@ -111,18 +111,24 @@ def _explain(outcome) -> NearlineError:  # type: ignore[no-untyped-def]
         return QualityError(
             "nothing was published, a blocking check failed\n  " + "\n  ".join(words)
         )
+    is_published = any(
+        event.is_step_success and event.step_key == "published_release"
+        for event in outcome.all_events
+    )
     for event in outcome.all_events:
-        if event.is_failure and event.step_failure_data is not None:
-            return _step_failure(event.step_key, event.step_failure_data.error)
-        if event.is_failure and event.is_pipeline_event:
+        if event.is_step_failure:
+            return _step_failure(
+                event.step_key, event.step_failure_data.error, is_published
+            )
+        if event.is_failure and not event.is_step_event:
             data = event.event_specific_data
             error = getattr(data, "error", None)
             if error is not None:
-                return _step_failure("start", error)
+                return _step_failure("start", error, is_published)
     return NearlineError("the run failed; see the events in `dagster dev`")
 
 
-def _step_failure(step: str, error) -> NearlineError:  # type: ignore[no-untyped-def]
+def _step_failure(step, error, is_published) -> NearlineError:  # type: ignore[no-untyped-def]
     cause = error
     while cause.cause is not None:
         cause = cause.cause
@@ -130,4 +136,9 @@ def _step_failure(step: str, error) -> NearlineError:  # type: ignore[no-untyped
     text = message[0] if len(message) == 1 else "\n  ".join(message)
     if cause.cls_name == LockedError.__name__:
         return LockedError(text.removeprefix("nearline.errors.LockedError: "))
-    return NearlineError(f"step {step} failed, nothing was published: {text}")
+    effect = (
+        "the tables are published, what follows this step is as before"
+        if is_published
+        else "nothing was published"
+    )
+    return NearlineError(f"step {step} failed, {effect}: {text}")

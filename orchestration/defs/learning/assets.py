@@ -86,4 +86,4 @@ def _warehouse_table(query: str):  # type: ignore[no-untyped-def]
     import duckdb
 
     with duckdb.connect(str(load_settings().warehouse), read_only=True) as warehouse:
-        return warehouse.execute(query).to_arrow_table()
+        return warehouse.sql(query).to_arrow_table()

@@ -4,7 +4,6 @@ import dagster as dg
 
 from nearline.settings import load_settings
 from orchestration.lib.locking import RunLock
-from orchestration.lib.warehouse import ROOT
 
 
 @dg.asset(
@@ -19,9 +18,7 @@ def online_store(run_lock: RunLock) -> dg.MaterializeResult[None]:
     from nearline.online import refresh_online_store
 
     settings = load_settings()
-    views = refresh_online_store(
-        settings, settings.published.resolve(), ROOT / "feature_repo"
-    )
+    views = refresh_online_store(settings, settings.published.resolve())
     table = dg.MetadataValue.table(
         [
             dg.TableRecord(
@@ -29,6 +26,7 @@ def online_store(run_lock: RunLock) -> dg.MaterializeResult[None]:
                     "view": view.view,
                     "rows_written": view.rows_written,
                     "rows_unchanged": view.rows_unchanged,
+                    "rows_deleted": view.rows_deleted,
                     "seconds": round(view.seconds, 3),
                 }
             )

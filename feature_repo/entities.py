@@ -1,0 +1,21 @@
+"""Who and what an app may look features up for.
+
+Belongs here: the keys. What is known about a key is in `views.py`, what an app asks for
+in `services.py`.
+"""
+
+from feast import Entity, ValueType
+
+visitor = Entity(
+    name="visitor",
+    join_keys=["visitor_id"],
+    value_type=ValueType.STRING,
+    description="One browser or device, by its pseudonym.",
+)
+
+item = Entity(
+    name="item",
+    join_keys=["item_id"],
+    value_type=ValueType.STRING,
+    description="One item of the catalogue, by the shop's own id.",
+)

@@ -1,0 +1,148 @@
+"""Holds the published tables against the truth of a simulated shop.
+
+The pipeline never reads the truth; this module reads both, after the fact, to tell
+somebody who tries Nearline whether its numbers can be believed.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nearline.errors import InputError
+from nearline.publication.tables import scan
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class EffectComparison:
+    """One metric's true effect beside its estimate; null where none could be made."""
+
+    metric_name: str
+    true_effect: float
+    estimate: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether the interval holds the truth."""
+        return (
+            self.ci_low is not None
+            and self.ci_high is not None
+            and self.ci_low <= self.true_effect <= self.ci_high
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TruthComparison:
+    """Counts of what was found against what was made."""
+
+    true_session_count: int
+    found_session_count: int
+    matching_session_count: int
+    true_bot_visitor_count: int
+    found_bot_visitor_count: int
+    people_taken_for_bots_count: int
+    effects: tuple[EffectComparison, ...]
+
+    def in_words(self) -> str:
+        """Lines for a terminal."""
+        lines = [
+            "Against the shop's truth:",
+            f"  sessions: {self.matching_session_count:,} of "
+            f"{self.true_session_count:,} found with the same visitor, start, end and "
+            f"number of events ({self.found_session_count:,} in fct_sessions)",
+            f"  bots: {self.found_bot_visitor_count:,} of "
+            f"{self.true_bot_visitor_count:,} recognised, "
+            f"{self.people_taken_for_bots_count:,} people taken for bots",
+        ]
+        for effect in self.effects:
+            if effect.estimate is None:
+                words = "no estimate"
+            else:
+                words = (
+                    f"estimated {effect.estimate:+.4g} "
+                    f"(95 % interval {effect.ci_low:+.4g} to {effect.ci_high:+.4g}), "
+                    f"{'holds' if effect.is_covered else 'misses'} the truth"
+                )
+            lines.append(
+                f"  effect on {effect.metric_name}: true {effect.true_effect:+.4g}, "
+                f"{words}"
+            )
+        return "\n".join(lines)
+
+
+def compare_with_truth(published: Path, shop: Path) -> TruthComparison:
+    """Compares the release at `published` with `shop/truth`.
+
+    Raises:
+        InputError: there is no truth, or nothing is published yet.
+    """
+    import duckdb
+
+    truth = shop / "truth"
+    if not (truth / "experiment.json").exists():
+        raise InputError(f"{shop} holds no truth/; give what `nearline simulate` wrote")
+    release = published.resolve()
+    if not release.is_dir():
+        raise InputError("nothing is published yet; run `nearline run` first")
+    connection = duckdb.connect()
+    connection.execute("set timezone = 'UTC'")
+    connection.execute(
+        "create view true_sessions as select visitor_id, started_at::timestamp as "
+        "started_at, ended_at::timestamp as ended_at, event_count from "
+        f"read_json('{truth}/sessions.jsonl.gz', format = 'newline_delimited')"
+    )
+    connection.execute(
+        "create view true_bots as select visitor_id from "
+        f"read_json('{truth}/bots.jsonl.gz', format = 'newline_delimited', "
+        "columns = {visitor_id: 'varchar'})"
+    )
+    connection.execute(
+        f"create view found as select * from {scan(release, 'fct_sessions')}"
+    )
+
+    def count(query: str) -> int:
+        return int(connection.execute(query).fetchall()[0][0])
+
+    seen_bots = "select visitor_id from true_bots semi join found using (visitor_id)"
+    return TruthComparison(
+        true_session_count=count("select count(*) from true_sessions"),
+        found_session_count=count("select count(*) from found"),
+        matching_session_count=count(
+            "select count(*) from true_sessions semi join found "
+            "using (visitor_id, started_at, ended_at, event_count)"
+        ),
+        true_bot_visitor_count=count(f"select count(*) from ({seen_bots})"),
+        found_bot_visitor_count=count(
+            "select count(distinct visitor_id) from found "
+            "semi join true_bots using (visitor_id) where is_bot"
+        ),
+        people_taken_for_bots_count=count(
+            "select count(distinct visitor_id) from found "
+            "anti join true_bots using (visitor_id) where is_bot"
+        ),
+        effects=tuple(_compare_effects(connection, release, truth)),
+    )
+
+
+def _compare_effects(
+    connection: "duckdb.DuckDBPyConnection", release: Path, truth: Path
+) -> list[EffectComparison]:
+    made = json.loads((truth / "experiment.json").read_text())
+    found = {
+        metric: (estimate, low, high)
+        for metric, estimate, low, high in connection.execute(
+            "select metric_name, estimate, ci_low, ci_high "
+            f"from {scan(release, 'fct_experiment_results')} "
+            "where experiment_key = ?",
+            [made["experiment_key"]],
+        ).fetchall()
+    }
+    return [
+        EffectComparison(metric, effect, *found.get(metric, (None, None, None)))
+        for metric, effect in made["true_effects"].items()
+    ]

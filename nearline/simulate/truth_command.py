@@ -1,0 +1,28 @@
+"""`nearline truth`: were the numbers right? Only a simulated shop can tell."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from nearline.cli import print_json
+from nearline.settings import load_settings
+from nearline.simulate.comparison import compare_with_truth
+
+
+@click.command(
+    epilog="Example: nearline truth shop",
+    short_help="Compare what is published with a simulated shop's truth.",
+)
+@click.argument("shop", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+def truth(shop: Path, as_json: bool) -> None:
+    """Compare what is published with SHOP, the folder that `simulate` wrote.
+
+    Sessions, bots and the experiment's effects, each beside what is true.
+    """
+    comparison = compare_with_truth(load_settings().published, shop)
+    if as_json:
+        print_json(asdict(comparison))
+    else:
+        click.echo(comparison.in_words())
