@@ -5,9 +5,10 @@ it, which POSIX does in one step: a reader sees the old release or the new one. 
 unchanged day of a large fact is hard-linked from the release before, so publishing
 costs what changed. Unchanged is told by a fingerprint over (key, number of the change
 that wrote the row) and the table's generation: a row rewritten, added or deleted moves
-it, and so does building the table anew.
+it, and so does building the table anew or changing its columns.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nearline.errors import NearlineError
-from nearline.landing.landings import list_landings
+from nearline.privacy.suppression import applied_digest
 from nearline.publication.tables import (
     INTERNAL_COLUMNS,
     PUBLISHED_TABLES,
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 KEPT_RELEASES = 5
+
+# dbt's table of events as they were landed, once each.
+_LANDED_EVENTS = "int_events__deduplicated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,12 @@ class Manifest:
     data_up_to: str | None
     landings: Mapping[str, int]
     tables: Mapping[str, TableEntry]
+    suppression: str = ""
+    """Digest of the suppression list that the tables were built under."""
 
 
 def read_manifest(release: Path) -> Manifest | None:
-    """The manifest of `release` (or of the link `published`), None where there is none."""
+    """The manifest of `release` (or of a link to one); None where there is none."""
     path = release / MANIFEST
     if not path.exists():
         return None
@@ -81,47 +87,72 @@ def write_candidate(
     import duckdb
 
     release = settings.releases / release_id
+    _remove_drafts(settings)
     draft = settings.releases / f".draft-{release_id}"
-    shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    before_folder = settings.published.resolve()
-    before = read_manifest(before_folder)
-    with duckdb.connect(str(settings.warehouse), read_only=True) as warehouse:
-        warehouse.execute("set timezone = 'UTC'")
-        tables: dict[str, TableEntry] = {}
-        for table in PUBLISHED_TABLES:
-            on_table(table.name)
-            columns = _columns(warehouse, table)
-            if table.day_column is None:
-                tables[table.name] = _write_file(warehouse, draft, table, columns)
-            else:
-                known = before.tables.get(table.name) if before else None
-                tables[table.name] = _write_days(
-                    warehouse,
-                    draft,
-                    table,
-                    columns,
-                    known.days if known else {},
-                    table_path(before_folder, table.name),
-                )
-        row = warehouse.execute("select max(received_at) from fct_events").fetchone()
-    data_up_to = row[0] if row else None
-    manifest = Manifest(
-        release_id=release_id,
-        created_at=created_at.astimezone(UTC).isoformat(timespec="seconds"),
-        code_version=code_version,
-        data_up_to=data_up_to.isoformat() + "Z" if data_up_to else None,
-        landings=_last_landings(settings),
-        tables=tables,
-    )
-    (draft / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n")
-    draft.rename(release)
+    try:
+        with duckdb.connect(str(settings.warehouse), read_only=True) as warehouse:
+            warehouse.execute("set timezone = 'UTC'")
+            tables = _write_tables(
+                warehouse, draft, settings.published.resolve(), on_table
+            )
+            manifest = Manifest(
+                release_id=release_id,
+                created_at=created_at.astimezone(UTC).isoformat(timespec="seconds"),
+                code_version=code_version,
+                data_up_to=_last_arrival(warehouse),
+                landings=_last_landings(warehouse),
+                tables=tables,
+            )
+        (draft / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n")
+        draft.rename(release)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
     _point(settings.candidate, release)
     return release
 
 
+def _remove_drafts(settings: Settings) -> None:
+    """Removes what killed runs left: one run at a time writes releases."""
+    for draft in settings.releases.glob(".draft-*"):
+        shutil.rmtree(draft)
+
+
+def _write_tables(
+    warehouse: "duckdb.DuckDBPyConnection",
+    draft: Path,
+    folder_before: Path,
+    on_table: Callable[[str], None],
+) -> dict[str, TableEntry]:
+    before = read_manifest(folder_before)
+    tables: dict[str, TableEntry] = {}
+    for table in PUBLISHED_TABLES:
+        on_table(table.name)
+        columns = _columns(warehouse, table)
+        if table.day_column is None:
+            tables[table.name] = _write_file(warehouse, draft, table, columns)
+        else:
+            known = before.tables.get(table.name) if before else None
+            tables[table.name] = _write_days(
+                warehouse,
+                draft,
+                table,
+                columns,
+                known.days if known else {},
+                table_path(folder_before, table.name),
+            )
+    return tables
+
+
 def publish(settings: Settings, release: Path) -> None:
-    """Makes `release` the one that everybody reads."""
+    """Makes `release` the one that everybody reads.
+
+    Raises:
+        NearlineError: there is no such release, or it is not complete.
+    """
+    if not (release / MANIFEST).exists():
+        raise NearlineError(f"there is no complete release {release.name} to publish")
     _point(settings.published, release)
 
 
@@ -134,18 +165,33 @@ def _point(link: Path, release: Path) -> None:
 
 
 def remove_old_releases(settings: Settings, kept: int = KEPT_RELEASES) -> list[str]:
-    """Removes all but the newest `kept` releases and the published one."""
+    """Removes all but the newest `kept` releases and the published one.
+
+    Releases built under another suppression list go at once: they may hold somebody who
+    was erased since.
+    """
     published = settings.published.resolve().name
     releases = sorted(
         folder.name
         for folder in settings.releases.iterdir()
         if folder.is_dir() and not folder.name.startswith(".")
     )
-    old = [name for name in releases[:-kept] if name != published]
+    applied = applied_digest(settings)
+    old = [
+        name
+        for number, name in enumerate(reversed(releases))
+        if name != published
+        and (number >= kept or _suppression(settings.releases / name) != applied)
+    ]
     for name in old:
         shutil.rmtree(settings.releases / name)
         shutil.rmtree(settings.quality / name, ignore_errors=True)
     return old
+
+
+def _suppression(release: Path) -> str | None:
+    manifest = read_manifest(release)
+    return manifest.suppression if manifest else None
 
 
 def new_release_id(settings: Settings, now: datetime) -> str:
@@ -157,30 +203,33 @@ def new_release_id(settings: Settings, now: datetime) -> str:
         now += timedelta(seconds=1)
 
 
-def _columns(warehouse: "duckdb.DuckDBPyConnection", table: PublishedTable) -> str:
-    names = [
-        row[0]
-        for row in warehouse.execute(
-            "select column_name from duckdb_columns() "
-            "where table_name = ? and not internal order by column_index",
+def _columns(
+    warehouse: "duckdb.DuckDBPyConnection", table: PublishedTable
+) -> dict[str, str]:
+    """Published columns of a table, in order: name -> type."""
+    columns = dict(
+        warehouse.execute(
+            "select column_name, data_type from duckdb_columns() "
+            "where table_name = ? and schema_name = current_schema() and not internal "
+            "order by column_index",
             [table.name],
         ).fetchall()
-    ]
-    if not names:
+    )
+    if not columns:
         raise NearlineError(
             f"the warehouse has no table {table.name}; did dbt build all of it?"
         )
-    return ", ".join(name for name in names if name not in INTERNAL_COLUMNS)
+    return {name: columns[name] for name in columns if name not in INTERNAL_COLUMNS}
 
 
 def _write_file(
     warehouse: "duckdb.DuckDBPyConnection",
     draft: Path,
     table: PublishedTable,
-    columns: str,
+    columns: Mapping[str, str],
 ) -> TableEntry:
     target = _quoted(table_path(draft, table.name))
-    rows = _copy(warehouse, f"select {columns} from {table.name}", target)
+    rows = _copy(warehouse, _select(table, columns), target)
     return TableEntry(rows=rows)
 
 
@@ -188,16 +237,14 @@ def _write_days(
     warehouse: "duckdb.DuckDBPyConnection",
     draft: Path,
     table: PublishedTable,
-    columns: str,
+    columns: Mapping[str, str],
     known_days: Mapping[str, str],
     folder_before: Path,
 ) -> TableEntry:
     folder = table_path(draft, table.name)
     folder.mkdir()
     day = table.day_column
-    generation = warehouse.execute(
-        "select comment from duckdb_tables() where table_name = ?", [table.name]
-    ).fetchall()[0][0]
+    generation = _generation(warehouse, table, columns)
     found = warehouse.execute(
         f"select {day}, count(*), "
         f"cast(bit_xor(hash({table.key}, change_seq)) as varchar) "
@@ -216,21 +263,37 @@ def _write_days(
         # A folder without a file could not be read: an empty part keeps the columns.
         (folder / "day=none").mkdir()
         target = _quoted(folder / "day=none" / "part-0.parquet")
-        _copy(warehouse, f"select {columns} from {table.name}", target)
+        _copy(warehouse, _select(table, columns), target)
     for date in changed:
         (folder / f"day={date}").mkdir()
         target = _quoted(folder / f"day={date}" / "part-0.parquet")
-        _copy(
-            warehouse,
-            f"select {columns} from {table.name} where {day} = date '{date}'",
-            target,
-        )
+        where = f" where {day} = date '{date}'"
+        _copy(warehouse, _select(table, columns) + where, target)
     return TableEntry(
         rows=sum(rows for _, rows, _ in found),
         written_days=len(changed),
         linked_days=len(days) - len(changed),
         days=days,
     )
+
+
+def _generation(
+    warehouse: "duckdb.DuckDBPyConnection",
+    table: PublishedTable,
+    columns: Mapping[str, str],
+) -> str:
+    """Which build of the table this is, and which columns it has."""
+    comment = warehouse.execute(
+        "select comment from duckdb_tables() "
+        "where table_name = ? and schema_name = current_schema()",
+        [table.name],
+    ).fetchall()[0][0]
+    shape = hashlib.sha256(json.dumps(list(columns.items())).encode()).hexdigest()
+    return f"{comment}, columns {shape[:8]}"
+
+
+def _select(table: PublishedTable, columns: Mapping[str, str]) -> str:
+    return f"select {', '.join(columns)} from {table.name}"
 
 
 def _copy(warehouse: "duckdb.DuckDBPyConnection", query: str, target: str) -> int:
@@ -244,8 +307,19 @@ def _quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def _last_landings(settings: Settings) -> dict[str, int]:
-    last: dict[str, int] = {}
-    for landing in list_landings(settings):
-        last[landing.format] = max(landing.landing_id, last.get(landing.format, 0))
-    return last
+def _last_arrival(warehouse: "duckdb.DuckDBPyConnection") -> str | None:
+    rows = warehouse.execute("select max(received_at) from fct_events").fetchall()
+    return None if rows[0][0] is None else f"{rows[0][0].isoformat()}Z"
+
+
+def _last_landings(warehouse: "duckdb.DuckDBPyConnection") -> dict[str, int]:
+    """Per format, the last landing that the tables hold.
+
+    Asked of the warehouse and not of `raw/`: files may land while dbt builds.
+    """
+    return dict(
+        warehouse.execute(
+            f"select source_format, max(landing_id) from {_LANDED_EVENTS} "
+            "group by source_format order by source_format"
+        ).fetchall()
+    )

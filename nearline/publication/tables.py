@@ -55,8 +55,12 @@ def table_path(release: Path, table: str) -> Path:
 
 
 def scan(release: Path, table: str) -> str:
-    """SQL (DuckDB) that reads `table` from a release or from `published`."""
-    path = table_path(release, table)
+    """SQL (DuckDB) that reads `table` from a release or from `published`.
+
+    The link is followed here and now: files listed before a publication and opened
+    after it would be those of two releases.
+    """
+    path = table_path(release.resolve(), table)
     quoted = str(path).replace("'", "''")
     if path.is_dir():
         return (

@@ -88,7 +88,10 @@ def build_models(
     Counts are taken when dbt has left the warehouse: while it is there, nobody else may
     open it.
     """
-    arguments = ["build", *(["--full-refresh"] if full_refresh else [])]
+    # Unit tests judge the code, not the data: `make test` and `dbt build` run them.
+    arguments = ["build", "--exclude-resource-type", "unit_test"]
+    if full_refresh:
+        arguments.append("--full-refresh")
     invocation = dbt.cli(arguments, context=context, raise_on_error=False)
     events = []
     for event in invocation.stream():
