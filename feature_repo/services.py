@@ -1,8 +1,9 @@
 """Versioned feature services: the sets of features that an app may rely on.
 
-Belongs here: which views a service brings together. A service may gain features; one
-that loses a feature, or means something else by it, is a new service with the next
-version, so that an app moves over when it is ready.
+Belongs here: which views a service brings together. A service that loses a feature, or
+means something else by it, is a new service with the next version, so that an app moves
+over when it is ready. It may gain features; an app that holds the service and refreshes
+the registry itself has to look the service up again then.
 
 Views are taken under an alias without their version: full feature names, and the
 references that a running app holds, then stay the same when a view's version changes.

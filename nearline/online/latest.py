@@ -152,7 +152,7 @@ class LatestValues:
             self._connection.execute(
                 f"""
                 create temp table latest as
-                with newest as (
+                with known_values as (
                     select
                         {_quoted(source.join_key)} as entity_id,
                         epoch_us({_quoted(event)}) as event_us,
@@ -161,9 +161,12 @@ class LatestValues:
                         {", ".join(features)}
                     from {scan(release, source.table)}
                     where entity_id is not null and event_us is not null
-                    qualify row_number() over (
-                        partition by entity_id order by event_us desc, created_us desc
-                    ) = 1
+                ),
+                newest as (
+                    select
+                        unnest(arg_max(known_values, (event_us, created_us)))
+                    from known_values
+                    group by entity_id
                 )
                 -- Half of the hash, so that it fits a signed integer.
                 select *, cast(hash({hashed}) >> 1 as bigint) as fingerprint

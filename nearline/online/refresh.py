@@ -29,7 +29,7 @@ from nearline.online.configuration import (
     write_reader_file,
 )
 from nearline.online.definitions import FEATURE_REPO, Definitions, load_definitions
-from nearline.online.encoding import encode_key, encode_rows, key_offset
+from nearline.online.encoding import encode_rows, key_encoder, key_offset
 from nearline.online.latest import (
     LatestValues,
     ViewSource,
@@ -204,6 +204,7 @@ def _fill_view(
     if not is_in(release, source):
         return nothing
     offset = key_offset(source.join_key)
+    encode_key = key_encoder(source.join_key)
     latest = LatestValues(release, source)
     try:
         changes = latest.compare(store.held(table, offset))
@@ -216,11 +217,9 @@ def _fill_view(
             features = {name: kinds[name] for name in source.features}
             known = store.known(table, offset, min(features))
             for batch in latest.changed(known, BATCH_ENTITIES):
-                rows = encode_rows(batch, source.join_key, features)
+                rows = encode_rows(batch, encode_key, features)
                 written += store.write(table, rows)
-        store.delete(
-            table, [encode_key(source.join_key, gone) for gone in changes.vanished]
-        )
+        store.delete(table, [encode_key(gone) for gone in changes.vanished])
     finally:
         latest.close()
     return replace(

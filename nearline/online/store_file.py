@@ -256,10 +256,11 @@ def _feature_rows(
     rows: Iterable[EntityRow],
 ) -> Iterator[tuple[bytes, str, bytes, str | None, int, int]]:
     for row in rows:
+        key = row.key
         event_ts = feast_seconds(row.event_us)
         created_ts = feast_seconds(row.created_us)
         for feature, value, text in row.values:
-            yield row.key, feature, value, text, event_ts, created_ts
+            yield key, feature, value, text, event_ts, created_ts
 
 
 def feast_seconds(microseconds: int) -> int:

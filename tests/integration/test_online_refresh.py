@@ -1,0 +1,318 @@
+"""A refresh, seen through Feast: what an app reads after it, and after it failed."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from nearline.errors import NearlineError
+from nearline.online.configuration import reader_file, registry_file, store_file
+from nearline.online.refresh import ViewRefresh, refresh_online_store
+from nearline.settings import Settings
+from tests.unit.online.small_shop import (
+    NOON,
+    TABLE,
+    activity,
+    new_release,
+    write_feature_repo,
+    write_table,
+)
+
+FIELD = "page_view_count_1h"
+VIEW = "activity_v1"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    return write_feature_repo(tmp_path / "repo", {VIEW: [FIELD]}, [VIEW])
+
+
+def refresh(settings: Settings, release: Path, repo: Path) -> ViewRefresh:
+    (done,) = refresh_online_store(settings, release, feature_repo=repo)
+    return done
+
+
+def counts(done: ViewRefresh) -> tuple[int, int, int]:
+    return (done.rows_written, done.rows_unchanged, done.rows_deleted)
+
+
+def read(
+    settings: Settings, visitors: Sequence[str], features: Any = "features_v1"
+) -> dict[str, list[Any]]:
+    """What a plain Feast client gets; a name is looked up as a service."""
+    from feast import FeatureStore
+
+    store = FeatureStore(repo_path=str(settings.online))
+    if isinstance(features, str):
+        features = store.get_feature_service(features)
+    rows = [{"visitor_id": visitor} for visitor in visitors]
+    answer = store.get_online_features(features=features, entity_rows=rows)
+    return dict(answer.to_dict())
+
+
+def values(settings: Settings, *visitors: str) -> list[Any]:
+    return read(settings, visitors)[FIELD]
+
+
+def test_the_newest_value_of_every_visitor_is_read(
+    settings: Settings, repo: Path
+) -> None:
+    release = new_release(
+        settings,
+        "r1",
+        [activity("ann", 1, 10), activity("ann", 2, 11), activity("ben", 1, 20)],
+    )
+    done = refresh(settings, release, repo)
+    assert (done.view, *counts(done)) == (VIEW, 2, 0, 0)
+    assert done.newest_event_timestamp == NOON.replace(minute=2)
+    assert values(settings, "ann", "ben", "nobody") == [11, 20, None]
+
+
+def test_only_what_changed_is_written(settings: Settings, repo: Path) -> None:
+    rows = [activity("ann", 1, 10), activity("ben", 1, 20)]
+    refresh(settings, new_release(settings, "r1", rows), repo)
+    rows.append(activity("ben", 5, 21))
+    done = refresh(settings, new_release(settings, "r2", rows), repo)
+    assert counts(done) == (1, 1, 0)
+    assert values(settings, "ann", "ben") == [10, 21]
+
+
+def test_the_same_release_again_changes_no_byte(settings: Settings, repo: Path) -> None:
+    release = new_release(settings, "r1", [activity("ann", 1, 10)])
+    refresh(settings, release, repo)
+    files = (registry_file(settings), store_file(settings), reader_file(settings))
+    before = [file.read_bytes() for file in files]
+    assert counts(refresh(settings, release, repo)) == (0, 1, 0)
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_a_row_that_arrives_late_reaches_the_store(
+    settings: Settings, repo: Path
+) -> None:
+    rows = [activity("ann", 1, 10), activity("ben", 60, 20)]
+    refresh(settings, new_release(settings, "r1", rows), repo)
+    # Older than the end of the refresh before (ben's row), newer than ann's stored one.
+    rows.append(activity("ann", 30, 11))
+    refresh(settings, new_release(settings, "r2", rows), repo)
+    assert values(settings, "ann", "ben") == [11, 20]
+
+
+def test_an_older_row_never_replaces_a_newer_one(
+    settings: Settings, repo: Path
+) -> None:
+    refresh(settings, new_release(settings, "r1", [activity("ann", 9, 10)]), repo)
+    done = refresh(
+        settings, new_release(settings, "r2", [activity("ann", 8, 11)]), repo
+    )
+    assert counts(done) == (0, 1, 0)
+    assert values(settings, "ann") == [10]
+
+
+def test_a_change_within_one_second_is_seen(settings: Settings, repo: Path) -> None:
+    rows = [activity("ann", 1.001, 10)]
+    refresh(settings, new_release(settings, "r1", rows), repo)
+    rows.append(activity("ann", 1.002, 11))
+    refresh(settings, new_release(settings, "r2", rows), repo)
+    assert values(settings, "ann") == [11]
+
+
+def test_a_value_corrected_at_its_own_moment_is_read(
+    settings: Settings, repo: Path
+) -> None:
+    refresh(settings, new_release(settings, "r1", [activity("ann", 1, 10)]), repo)
+    refresh(settings, new_release(settings, "r2", [activity("ann", 1, 11)]), repo)
+    assert values(settings, "ann") == [11]
+
+
+def test_a_visitor_who_is_gone_leaves_the_store_and_nobody_else(
+    settings: Settings, repo: Path
+) -> None:
+    people = [activity("ann", 1, 10), activity("ben", 1, 20), activity("cat", 1, 30)]
+    refresh(settings, new_release(settings, "r1", people), repo)
+    done = refresh(settings, new_release(settings, "r2", people[::2]), repo)
+    assert counts(done) == (0, 2, 1)
+    assert values(settings, "ann", "ben", "cat") == [10, None, 30]
+    content = b"".join(file.read_bytes() for file in settings.online.iterdir())
+    assert b"ann" in content
+    assert b"ben" not in content
+
+
+def test_a_missing_table_is_skipped_and_its_values_stay(
+    settings: Settings, repo: Path
+) -> None:
+    refresh(settings, new_release(settings, "r1", [activity("ann", 1, 10)]), repo)
+    empty = settings.releases / "r2"
+    empty.mkdir()
+    done = refresh(settings, empty, repo)
+    assert (counts(done), done.newest_event_timestamp) == ((0, 0, 0), None)
+    assert values(settings, "ann") == [10]
+
+
+def test_a_table_without_rows_means_that_nobody_is_known(
+    settings: Settings, repo: Path
+) -> None:
+    done = refresh(settings, new_release(settings, "r1", []), repo)
+    assert (counts(done), done.newest_event_timestamp) == ((0, 0, 0), None)
+    refresh(settings, new_release(settings, "r2", [activity("ann", 1, 10)]), repo)
+    done = refresh(settings, new_release(settings, "r3", []), repo)
+    assert counts(done) == (0, 0, 1)
+    assert values(settings, "ann") == [None]
+
+
+def test_a_column_that_the_release_lacks_stops_before_anything_is_written(
+    settings: Settings, repo: Path
+) -> None:
+    refresh(settings, new_release(settings, "r1", [activity("ann", 1, 10)]), repo)
+    before = {file: file.read_bytes() for file in settings.online.iterdir()}
+    release = settings.releases / "r2"
+    write_table(release, [activity("ann", 2, 11)], without=FIELD)
+    with pytest.raises(NearlineError, match=f"{VIEW}.*{FIELD} is missing"):
+        refresh(settings, release, repo)
+    assert {file: file.read_bytes() for file in settings.online.iterdir()} == before
+
+
+def test_a_failure_in_the_middle_leaves_older_values_and_can_be_repeated(
+    settings: Settings, tmp_path: Path
+) -> None:
+    views = {"a_v1": [FIELD], "b_v1": [FIELD]}
+    repo = write_feature_repo(tmp_path / "repo", views, ["a_v1"])
+    refs = [f"{view}:{FIELD}" for view in views]
+    release = new_release(settings, "r1", [activity("ann", 1, 10)])
+    refresh_online_store(settings, release, feature_repo=repo)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(view: ViewRefresh) -> None:
+        raise Stopped
+
+    release = new_release(settings, "r2", [activity("ann", 2, 11)])
+    with pytest.raises(Stopped):
+        refresh_online_store(settings, release, feature_repo=repo, on_view=stop)
+    assert read_full(settings, refs) == {f"a_v1__{FIELD}": [11], f"b_v1__{FIELD}": [10]}
+    refresh_online_store(settings, release, feature_repo=repo)
+    assert read_full(settings, refs) == {f"a_v1__{FIELD}": [11], f"b_v1__{FIELD}": [11]}
+
+
+def read_full(settings: Settings, refs: list[str]) -> dict[str, list[Any]]:
+    from feast import FeatureStore
+
+    store = FeatureStore(repo_path=str(settings.online))
+    answer = store.get_online_features(
+        features=refs, entity_rows=[{"visitor_id": "ann"}], full_feature_names=True
+    ).to_dict()
+    return {name: found for name, found in answer.items() if name != "visitor_id"}
+
+
+def test_an_unreadable_table_leaves_what_was_read(
+    settings: Settings, repo: Path
+) -> None:
+    refresh(settings, new_release(settings, "r1", [activity("ann", 1, 10)]), repo)
+    release = new_release(settings, "r2", [activity("ann", 2, 11)])
+    file = release / f"{TABLE}.parquet"
+    content = bytearray(file.read_bytes())
+    content[4:200] = bytes(196)  # the footer stays whole: columns can be listed
+    file.write_bytes(content)
+    with pytest.raises(NearlineError, match=f"{TABLE} cannot be read"):
+        refresh(settings, release, repo)
+    assert values(settings, "ann") == [10]
+
+
+def test_a_store_that_cannot_be_opened_is_one_line(
+    settings: Settings, repo: Path
+) -> None:
+    release = new_release(settings, "r1", [activity("ann", 1, 10)])
+    store_file(settings).mkdir(parents=True)
+    with pytest.raises(NearlineError, match="the online store cannot be written"):
+        refresh(settings, release, repo)
+
+
+def test_the_bytes_are_those_that_feast_writes(
+    settings: Settings, repo: Path, tmp_path: Path
+) -> None:
+    """The oracle is Feast: the same rows, written by its own store elsewhere."""
+    from feast import FeatureStore, RepoConfig
+
+    from nearline.online.configuration import reader_configuration
+    from nearline.online.definitions import load_definitions
+
+    fields = [FIELD, "revenue_cents_1h"]
+    write_feature_repo(repo, {VIEW: fields}, [VIEW])
+    rows = [activity("ann", 1.5, 10), activity("bénédicte", 2, 20)]
+    rows[1]["revenue_cents_1h"] = None
+    refresh(settings, new_release(settings, "r1", rows), repo)
+
+    stock = Settings(home=tmp_path / "stock")
+    stock.online.mkdir(parents=True)
+    store = FeatureStore(config=RepoConfig(**reader_configuration(stock)))
+    defined = load_definitions(repo, settings.home)
+    store.apply([*defined.entities, *defined.views])
+    frame = pd.DataFrame(rows)[
+        ["visitor_id", "event_timestamp", "created_timestamp", *fields]
+    ].astype({"revenue_cents_1h": "Int64"})
+    store.write_to_online_store(VIEW, frame)
+
+    assert table_rows(settings) == table_rows(stock)
+    assert len(table_rows(stock)) == 4
+
+
+def table_rows(settings: Settings) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(store_file(settings))
+    rows = connection.execute(
+        "select entity_key, feature_name, value, value_text, vector_value, event_ts, "
+        f"created_ts from nearline_{VIEW} order by 1, 2"
+    ).fetchall()
+    connection.close()
+    return rows
+
+
+def test_writing_through_feast_keeps_the_newer_value(
+    settings: Settings, repo: Path
+) -> None:
+    from feast import FeatureStore, RepoConfig
+
+    from nearline.online.clocked_store import TYPE
+    from nearline.online.configuration import reader_configuration
+
+    refresh(settings, new_release(settings, "r1", [activity("ann", 2, 10)]), repo)
+    configuration = reader_configuration(settings)
+    configuration["online_store"]["type"] = TYPE
+    writer = FeatureStore(config=RepoConfig(**configuration))
+
+    def write(minutes: float, value: int) -> None:
+        row = activity("ann", minutes, value)
+        names = ("visitor_id", "event_timestamp", "created_timestamp", FIELD)
+        writer.write_to_online_store(VIEW, pd.DataFrame([{n: row[n] for n in names}]))
+
+    write(1, 9)
+    assert values(settings, "ann") == [10]
+    write(3, 11)
+    assert values(settings, "ann") == [11]
+    # A release that does not have it yet leaves the newer value where it is.
+    refresh(settings, new_release(settings, "r2", [activity("ann", 2.5, 8)]), repo)
+    assert values(settings, "ann") == [11]
+
+
+def test_values_that_plain_feast_overwrote_are_mended(
+    settings: Settings, repo: Path
+) -> None:
+    from feast import FeatureStore
+
+    release = new_release(settings, "r1", [activity("ann", 2, 10)])
+    refresh(settings, release, repo)
+    row = activity("ann", 1, 9)
+    names = ("visitor_id", "event_timestamp", "created_timestamp", FIELD)
+    FeatureStore(repo_path=str(settings.online)).write_to_online_store(
+        VIEW, pd.DataFrame([{name: row[name] for name in names}])
+    )
+    assert values(settings, "ann") == [9]
+    refresh(settings, release, repo)
+    assert values(settings, "ann") == [10]
