@@ -41,18 +41,27 @@ _BATCH_ROWS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class IdForm:
-    """The declared form of an id column, as a pattern for DuckDB.
+    """The declared form of an id column: a pattern for DuckDB, and a range of lengths.
 
-    `needs_letter` refuses what is digits alone (and dashes): the account number itself
-    has the pattern of a pseudonym too.
+    `needs_letter` says that the pattern refuses digits alone: a number in such a column
+    is most likely an account's.
     """
 
     name: str
     pattern: str
     needs_letter: bool = False
+    least_length: int = 1
+    most_length: int = 64
 
 
-PSEUDONYM = IdForm("pseudonym", get_args(Pseudonym)[1].pattern, needs_letter=True)
+_PSEUDONYM = get_args(Pseudonym)[1]
+PSEUDONYM = IdForm(
+    "pseudonym",
+    _PSEUDONYM.pattern,
+    needs_letter=True,
+    least_length=_PSEUDONYM.min_length,
+    most_length=_PSEUDONYM.max_length,
+)
 KEY = IdForm("key", get_args(Key)[1].pattern)
 
 ID_COLUMNS: Mapping[str, IdForm] = {
@@ -265,9 +274,10 @@ def _count_malformed(
     connection: duckdb.DuckDBPyConnection, table: str, column: str, form: IdForm
 ) -> int:
     value = f"cast({quoted(column)} as varchar)"
-    condition = f"regexp_matches({value}, $pattern)"
-    if form.needs_letter:
-        condition += f" and regexp_matches({value}, '[A-Za-z]')"
+    condition = (
+        f"regexp_matches({value}, $pattern) and length({value}) "
+        f"between {form.least_length} and {form.most_length}"
+    )
     rows = connection.execute(
         f"select count(*) from {quoted(table)} where not ({condition})",
         {"pattern": form.pattern},

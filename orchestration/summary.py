@@ -75,7 +75,9 @@ class RunSummary:
                 f"personalization {source.personalization_count:,})"
             )
         if self.segments:
-            sizes = ", ".join(f"{name} {size:,}" for name, size in self.segments.items())
+            sizes = ", ".join(
+                f"{name} {size:,}" for name, size in self.segments.items()
+            )
             lines.append(f"  segments now: {sizes}")
         for line in self.experiments:
             lines.append(f"  {line.experiment_key}, {line.metric_name}: {line.verdict}")

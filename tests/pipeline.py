@@ -47,7 +47,9 @@ class Home:
 
     def published(self, query: str) -> list[tuple]:
         """Rows of a query in which `{table}` stands for a published table."""
-        return duckdb.sql(query.format_map(_Scans(self.settings.published.resolve()))).fetchall()
+        return duckdb.sql(
+            query.format_map(_Scans(self.settings.published.resolve()))
+        ).fetchall()
 
     def fingerprint(self) -> dict[str, str]:
         """What readers see, byte for byte: the release, its files, the online store."""

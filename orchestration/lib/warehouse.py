@@ -63,9 +63,9 @@ def prepare_manifest() -> Path:
     manifest = DBT_PROJECT.manifest_path
     if not manifest.exists() or manifest.stat().st_mtime < _newest_source():
         load_settings().home.mkdir(parents=True, exist_ok=True)
-        DbtCliResource(
-            project_dir=DBT_PROJECT, dbt_executable=_dbt_executable()
-        ).cli(["parse"], target_path=DBT_PROJECT.project_dir / "target").wait()
+        DbtCliResource(project_dir=DBT_PROJECT, dbt_executable=_dbt_executable()).cli(
+            ["parse"], target_path=DBT_PROJECT.project_dir / "target"
+        ).wait()
     return manifest
 
 
@@ -76,7 +76,9 @@ def _newest_source() -> float:
         for folder in folders
         for file in (DBT_PROJECT.project_dir / folder).rglob("*.*")
     ]
-    files += [DBT_PROJECT.project_dir / name for name in ("dbt_project.yml", "profiles.yml")]
+    files += [
+        DBT_PROJECT.project_dir / name for name in ("dbt_project.yml", "profiles.yml")
+    ]
     return max(file.stat().st_mtime for file in files)
 
 

@@ -312,7 +312,15 @@ def _machine() -> str:
 
 
 def _report(
-    rows, history, increment, full, hand, released, released_again, checked, materialized
+    rows,
+    history,
+    increment,
+    full,
+    hand,
+    released,
+    released_again,
+    checked,
+    materialized,
 ) -> str:
     models = "\n".join(
         f"| `{name}` | {full.node_seconds[name]:.2f} | {increment.node_seconds[name]:.2f} |"

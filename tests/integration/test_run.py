@@ -74,7 +74,9 @@ def materialized_assets(home: Home) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-def test_run_finds_every_session_that_the_simulator_made(home: Home, shop: Path) -> None:
+def test_run_finds_every_session_that_the_simulator_made(
+    home: Home, shop: Path
+) -> None:
     compared = json.loads(home.nearline("truth", shop, "--json").stdout)
 
     assert compared["matching_session_count"] == compared["true_session_count"] > 100
@@ -82,13 +84,17 @@ def test_run_finds_every_session_that_the_simulator_made(home: Home, shop: Path)
 
 
 def test_readers_find_every_event_once(home: Home, shop: Path) -> None:
-    events = home.published("select count(*), count(distinct event_id) from {fct_events}")
+    events = home.published(
+        "select count(*), count(distinct event_id) from {fct_events}"
+    )
     sessions = home.published("select sum(event_count) from {fct_sessions}")
 
     assert events[0][0] == events[0][1] == sessions[0][0] > 0
 
 
-def test_python_snippet_of_the_readme_works_as_pasted(home: Home, tmp_path: Path) -> None:
+def test_python_snippet_of_the_readme_works_as_pasted(
+    home: Home, tmp_path: Path
+) -> None:
     (tmp_path / ".nearline").symlink_to(home.path)
     text = (ROOT / "README.md").read_text()
     snippet = next(
@@ -187,7 +193,9 @@ def test_address_that_got_into_the_warehouse_is_not_published(home: Home) -> Non
     assert "fct_events.page_title" in done.stderr
     assert not re.search(r"jane|roe|example", done.stdout + done.stderr)
     assert home.fingerprint() == before
-    assert not {"published_release", "online_store", "dashboard"} & materialized_assets(home)
+    assert not {"published_release", "online_store", "dashboard"} & materialized_assets(
+        home
+    )
     docs = (home.settings.site / "data_docs").rglob("*.html")
     assert not [page for page in docs if ADDRESS in page.read_text()]
 
@@ -258,9 +266,9 @@ def test_suppressed_visitor_is_gone_from_tables_and_store_after_the_next_run(
         for name in columns.column_names:
             if pa.types.is_string(columns.schema.field(name).type):
                 assert visitor not in columns[name].to_pylist()
-    assert visitor.encode() not in (
-        home.settings.online / "online_store.db"
-    ).read_bytes()
+    assert (
+        visitor.encode() not in (home.settings.online / "online_store.db").read_bytes()
+    )
 
 
 def test_shop_log_without_consent_dwell_or_experiment_runs_through(

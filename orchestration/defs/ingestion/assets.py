@@ -1,6 +1,5 @@
 """What has been landed, as the first assets of the graph."""
 
-
 import dagster as dg
 
 from nearline.landing.landings import list_landings
@@ -30,7 +29,9 @@ def _landed_asset(format_name: str, description: str) -> dg.AssetsDefinition:
         ]
         return dg.MaterializeResult(
             metadata={
-                "dagster/row_count": sum(landing.accepted_count for landing in landings),
+                "dagster/row_count": sum(
+                    landing.accepted_count for landing in landings
+                ),
                 "rejected_row_count": sum(
                     landing.rejected_count for landing in landings
                 ),

@@ -68,7 +68,9 @@ def experiment_results(run_lock: RunLock) -> dg.MaterializeResult[None]:
     settings = load_settings()
     with tempfile.TemporaryDirectory() as scratch:
         metrics = Path(scratch) / "metrics.parquet"
-        pq.write_table(_warehouse_table("select * from fct_experiment_metrics"), metrics)
+        pq.write_table(
+            _warehouse_table("select * from fct_experiment_metrics"), metrics
+        )
         results = write_results(
             metrics,
             settings.models / "experiment_results" / "experiment_results.parquet",
