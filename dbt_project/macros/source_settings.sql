@@ -10,10 +10,21 @@
     ({{ names | join(', ') if names else 'null' }})
 {%- endmacro %}
 
-{# Consent for `purpose` as of the event: what the event states, else what is assumed. #}
+{# Whether the event says nothing at all about consent. #}
+{% macro is_consent_unstated() -%}
+    coalesce(consent_analytics, consent_personalization, consent_marketing) is null
+{%- endmacro %}
+
+{#
+    Consent for `purpose` as of the event: what the event states. Where it states nothing
+    at all, what the source's setting assumes; one that states some purposes and not this
+    one did ask, and got no consent to it.
+#}
 {% macro has_consent(purpose) -%}
     coalesce(
         consent_{{ purpose }},
-        coalesce(source in {{ sources_with('assumed_consent', purpose) }}, false)
+        {{ is_consent_unstated() }}
+        and source in {{ sources_with('assumed_consent', purpose) }},
+        false
     )
 {%- endmacro %}

@@ -17,8 +17,11 @@ outcomes as (
         engaged_milliseconds,
     from {{ ref('fct_events') }}
     where
-        event_name in ('purchase', 'add_to_cart')
-        or engaged_milliseconds is not null
+        not is_bot
+        and (
+            event_name in ('purchase', 'add_to_cart')
+            or engaged_milliseconds is not null
+        )
 
 ),
 

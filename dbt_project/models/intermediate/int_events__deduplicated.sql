@@ -115,16 +115,10 @@ final as (
         {{ has_consent('personalization') }} as has_personalization_consent,
         {{ has_consent('marketing') }} as has_marketing_consent,
         case
-            when
-                consent_analytics is null
-                and consent_personalization is null
-                and consent_marketing is null
-                then 'assumed'
+            when {{ is_consent_unstated() }} then 'assumed'
             else 'stated'
         end as consent_basis,
-        cast(
-            {{ last_change_seq(this) if is_incremental() else 0 }} + 1 as bigint
-        ) as change_seq,
+        cast({{ last_change_seq(this) }} + 1 as bigint) as change_seq,
     from changed
 
 )

@@ -2,6 +2,7 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key='event_id',
+    pre_hook="{{ forget_if_rebuilt(this, ref('int_events__deduplicated')) }}",
 ) }}
 
 {%- set gap = "interval '" ~ var('session_gap_minutes') ~ " minutes'" %}

@@ -12,7 +12,8 @@ session_facts as (
 
     select
         person_id,
-        ended_at as happened_at,
+        ended_at as first_at,
+        ended_at as last_at,
         1 as session_count,
         page_view_count,
         -- Thousandths as integers: running sums of floats would drift.
@@ -24,31 +25,53 @@ session_facts as (
 
 ),
 
+orders as (
+
+    select *
+    from {{ ref('fct_orders') }}
+    where not is_bot
+
+),
+
 order_facts as (
 
     select
         person_id,
-        ordered_at as happened_at,
+        ordered_at as first_at,
+        ordered_at as last_at,
         0 as session_count,
         0 as page_view_count,
         0 as engagement_score_milli,
         1 as order_count,
-        cast(
-            row_number() over (
-                partition by person_id, order_date
-                order by ordered_at, order_id
-            ) = 1 as integer
-        ) as order_day_count,
-    from {{ ref('fct_orders') }}
-    where not is_bot
+        0 as order_day_count,
+    from orders
+
+),
+
+-- A day with orders counts from its first order on, until its last has left the window.
+order_day_facts as (
+
+    select
+        person_id,
+        min(ordered_at) as first_at,
+        max(ordered_at) as last_at,
+        0 as session_count,
+        0 as page_view_count,
+        0 as engagement_score_milli,
+        0 as order_count,
+        1 as order_day_count,
+    from orders
+    group by person_id, order_date
 
 ),
 
 facts as (
 
     select * from session_facts
-    union all
+    union all by name
     select * from order_facts
+    union all by name
+    select * from order_day_facts
 
 ),
 
@@ -70,7 +93,7 @@ changes as (
     select
         window_days,
         person_id,
-        happened_at as changed_at,
+        first_at as changed_at,
         session_count,
         page_view_count,
         engagement_score_milli,
@@ -84,7 +107,7 @@ changes as (
     select
         window_days,
         person_id,
-        happened_at + to_days(window_days) as changed_at,
+        last_at + to_days(window_days) as changed_at,
         -session_count,
         -page_view_count,
         -engagement_score_milli,

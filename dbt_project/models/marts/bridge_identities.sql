@@ -16,10 +16,10 @@ visitors_first_seen as (
 
     select
         visitor_id,
-        min(started_at) as first_seen_at,
-        arg_min(source, (started_at, session_id)) as source,
-        arg_min(first_event_id, (started_at, session_id)) as first_event_id,
-    from {{ ref('fct_sessions') }}
+        min(occurred_at) as first_seen_at,
+        arg_min(source, (occurred_at, event_id)) as source,
+        arg_min(event_id, (occurred_at, event_id)) as first_event_id,
+    from {{ ref('fct_events') }}
     group by visitor_id
 
 ),

@@ -10,7 +10,13 @@ events as (
 
 order_items as (
 
-    select * from {{ ref('fct_order_items') }}
+    select order_items.*
+    from {{ ref('fct_order_items') }} as order_items
+    inner join {{ ref('fct_orders') }} as orders
+        on
+            order_items.source = orders.source
+            and order_items.order_id = orders.order_id
+    where not orders.is_bot
 
 ),
 

@@ -46,13 +46,6 @@ persons as (
 
 ),
 
-known_persons as (
-
-    select distinct person_id
-    from {{ ref('int_identity__links') }}
-
-),
-
 final as (
 
     select
@@ -60,14 +53,15 @@ final as (
         persons.first_seen_at,
         persons.last_seen_at,
         persons.visitor_count,
-        known_persons.person_id is not null as is_known,
+        persons.person_id in (
+            select person_id
+            from {{ ref('int_identity__links') }}
+        ) as is_known,
         persons.is_bot,
         coalesce(session_counts.session_count, 0) as session_count,
         coalesce(orders.order_count, 0) as order_count,
         cast(coalesce(orders.revenue_cents, 0) as bigint) as revenue_cents,
     from persons
-    left join known_persons
-        on persons.person_id = known_persons.person_id
     left join session_counts
         on persons.person_id = session_counts.person_id
     left join orders

@@ -3,33 +3,14 @@
     incremental_strategy='delete+insert',
     on_schema_change='fail',
     unique_key='event_id',
-    pre_hook="{{ delete_events_set_aside(this) }}",
+    pre_hook=[
+        "{{ forget_if_rebuilt(this, ref('int_events__sessionized')) }}",
+        "{{ delete_rows_of_changed_events(this, 'event_id') }}",
+    ],
     post_hook="{{ mark_generation(this) }}",
 ) }}
 
-{%- set since = last_change_seq(this) if is_incremental() else 0 %}
-
 with
-
-sessionized as (
-
-    select *
-    from {{ ref('int_events__sessionized') }}
-    {% if is_incremental() %}
-    where
-        change_seq > {{ since }}
-        or event_id in (
-            select events.event_id
-            from {{ this }} as events
-            where events.visitor_id in (
-                select visitors.visitor_id
-                from {{ ref('int_identity__visitors') }} as visitors
-                where visitors.change_seq > {{ since }}
-            )
-        )
-    {% endif %}
-
-),
 
 events as (
 
@@ -42,6 +23,57 @@ visitors as (
     select * from {{ ref('int_identity__visitors') }}
 
 ),
+
+{% if is_incremental() %}
+anonymous_before as (
+
+    select
+        visitor_id,
+        person_id,
+    from {{ this }}
+    where user_id is null
+    group by visitor_id, person_id
+
+),
+
+-- Somebody signed in, signed in earlier than was known, or a login was taken back.
+-- Compared with what the table says: a login that is gone has no row to tell of it.
+visitors_of_another_person as (
+
+    select anonymous_before.visitor_id
+    from anonymous_before
+    left join visitors
+        on anonymous_before.visitor_id = visitors.visitor_id
+    where
+        anonymous_before.person_id != coalesce(
+            visitors.person_id,
+            {{ person_key('visitor', 'anonymous_before.visitor_id') }}
+        )
+
+),
+
+sessionized as (
+
+    select *
+    from {{ ref('int_events__sessionized') }}
+    where
+        change_seq > {{ last_change_seq(this) }}
+        or event_id in (
+            select event_id
+            from {{ this }}
+            where
+                user_id is null
+                and visitor_id in (select visitor_id from visitors_of_another_person)
+        )
+
+),
+{% else %}
+sessionized as (
+
+    select * from {{ ref('int_events__sessionized') }}
+
+),
+{% endif %}
 
 final as (
 
@@ -103,7 +135,7 @@ final as (
         {% if is_incremental() -%}
         (
             select max(change_seq)
-            from {{ ref('int_events__deduplicated') }}
+            from {{ ref('int_events__sessionized') }}
         ) as change_seq,
         {%- else -%}
         sessionized.change_seq,

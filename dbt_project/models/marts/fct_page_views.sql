@@ -3,7 +3,10 @@
     incremental_strategy='delete+insert',
     on_schema_change='fail',
     unique_key='page_view_id',
-    pre_hook="{{ delete_events_set_aside(this, key='page_view_id') }}",
+    pre_hook=[
+        "{{ forget_if_rebuilt(this, ref('fct_events')) }}",
+        "{{ delete_rows_of_changed_events(this, 'page_view_id') }}",
+    ],
     post_hook="{{ mark_generation(this) }}",
 ) }}
 

@@ -3,7 +3,10 @@
     incremental_strategy='delete+insert',
     on_schema_change='fail',
     unique_key='session_id',
-    pre_hook="{{ delete_sessions_that_moved(this) }}",
+    pre_hook=[
+        "{{ forget_if_rebuilt(this, ref('fct_events')) }}",
+        "{{ delete_rows_of_changed_events(this, 'first_event_id') }}",
+    ],
     post_hook="{{ mark_generation(this) }}",
 ) }}
 

@@ -1,0 +1,21 @@
+{#
+    Deletes the rows that stand for an event that changed since: the event's own, or that
+    of the session which it began. The model writes them again as they are now, if they
+    still are: an event can be set aside later, turn out to be no page view, or begin a
+    session no more because an earlier one arrived. Read from state, so a run that died
+    half-way is made good by the next.
+#}
+{% macro delete_rows_of_changed_events(relation, event_column) -%}
+    {#- Named outside the condition: dbt finds dependencies without running it. -#}
+    {%- set sessionized = ref('int_events__sessionized') -%}
+    {%- if is_incremental() -%}
+        delete from {{ relation }}
+        where {{ event_column }} in (
+            select event_id
+            from {{ sessionized }}
+            where change_seq > {{ last_change_seq(relation) }}
+        )
+    {%- else -%}
+        select 1
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,282 @@
+"""Visitors made by hand to break sessions, identities and features. No test logic here.
+
+`FIRST_ARRIVALS` may land in any order. `CORRECTIONS` are other versions of the same
+events, received earlier and landed later: they win over what was built already.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+Row = dict[str, Any]
+
+DAY = datetime(2026, 9, 2)
+_CONSENT = {
+    "consent_analytics": True,
+    "consent_personalization": True,
+    "consent_marketing": False,
+    "consent_notice_version": "2026-06",
+}
+
+
+def at(clock: str, day: int = 0) -> datetime:
+    """Moment of the day, such as `10:00` or `10:00:00.001`, `day` days after DAY."""
+    return datetime.fromisoformat(f"{DAY.date()}T{clock}") + timedelta(days=day)
+
+
+def event(
+    event_id: str,
+    visitor_id: str,
+    occurred_at: datetime,
+    event_name: str = "page_view",
+    *,
+    delay: timedelta = timedelta(seconds=1),
+    **fields: Any,
+) -> Row:
+    """One event of the contract, received `delay` after it occurred."""
+    row = {
+        "event_id": event_id,
+        "event_name": event_name,
+        "schema_version": "1.0",
+        "occurred_at": moment(occurred_at),
+        "received_at": moment(occurred_at + delay),
+        "source": "shop_web",
+        "visitor_id": visitor_id,
+        **_CONSENT,
+        **fields,
+    }
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def moment(value: datetime) -> str:
+    return value.isoformat(timespec="milliseconds") + "Z"
+
+
+def purchase(event_id: str, visitor_id: str, occurred_at: datetime, cents: int) -> Row:
+    return event(
+        event_id,
+        visitor_id,
+        occurred_at,
+        "purchase",
+        revenue_cents=cents,
+        currency="EUR",
+        order_id=f"o_{event_id}",
+        items=[{"item_id": "sku_1", "price_cents": cents, "quantity": 1}],
+    )
+
+
+HOUR = timedelta(hours=1)
+DAYS = timedelta(days=1)
+
+
+def _gaps() -> list[Row]:
+    return [
+        # Thirty minutes exactly go on; a millisecond more starts a new session.
+        event("gap_1", "v_gap_exact", at("10:00")),
+        event("gap_2", "v_gap_exact", at("10:30")),
+        event("gap_3", "v_gap_exact", at("11:00:00.001")),
+        # The same moment, in the order of their ids.
+        event("same_c", "v_same_moment", at("09:00"), page_path="/c"),
+        event("same_a", "v_same_moment", at("09:00"), page_path="/a"),
+        event("same_b", "v_same_moment", at("09:00"), "add_to_cart", item_id="sku_1"),
+        purchase("same_d", "v_same_moment", at("09:00"), 1999),
+        # A late event joins two sessions.
+        event("bridge_1", "v_bridged", at("10:00")),
+        event("bridge_3", "v_bridged", at("10:50"), "scroll", scroll_rate=0.75),
+        event("bridge_2", "v_bridged", at("10:25"), delay=26 * HOUR),
+        # A late event moves the start, and with it the session's id.
+        event("start_2", "v_moved_start", at("12:00"), page_path="/second"),
+        event("start_3", "v_moved_start", at("12:10")),
+        event("start_1", "v_moved_start", at("11:50"), delay=30 * HOUR, page_path="/1"),
+        # Over midnight.
+        event("night_1", "v_midnight", at("23:50")),
+        event("night_2", "v_midnight", at("00:10", 1)),
+        # Dwell and scroll, named and not.
+        event("read_1", "v_reader", at("08:00"), page_view_id="pv_read_1"),
+        event("read_2", "v_reader", at("08:01"), page_view_id="pv_read_2"),
+        event(
+            "read_3",
+            "v_reader",
+            at("08:02"),
+            "user_engagement",
+            page_view_id="pv_read_1",
+            engaged_seconds=12.3456,
+        ),
+        event(
+            "read_4", "v_reader", at("08:03"), "user_engagement", engaged_seconds=0.1
+        ),
+        event(
+            "read_5", "v_reader", at("08:03"), "user_engagement", engaged_seconds=0.2
+        ),
+    ]
+
+
+def _source_sessions() -> list[Row]:
+    """A source that keeps its own sessions: over a long gap and over two visitors."""
+    return [
+        event(
+            f"vendor_{number}",
+            visitor,
+            at(clock, day),
+            "view_item",
+            source="rees46",
+            source_session_id=session,
+            item_id="sku_2",
+        )
+        for number, visitor, clock, day, session in (
+            (1, "v_vendor_one", "10:00", 0, "vendor_a"),
+            (2, "v_vendor_two", "12:00", 0, "vendor_a"),
+            (3, "v_vendor_one", "10:05", 0, "vendor_b"),
+            (4, "v_vendor_one", "10:00", 1, "vendor_a"),
+        )
+    ]
+
+
+def _long_and_fast() -> list[Row]:
+    runner = [
+        event(f"run_{number:03}", "v_runner", at("00:00") + number * HOUR / 3)
+        for number in range(238)
+    ]
+    # Arrives last and starts the session earlier: more events fall beyond three days.
+    runner.append(
+        event("run_start", "v_runner", at("23:35", -1), delay=4 * DAYS + 5 * HOUR)
+    )
+    machine = [
+        event(f"fast_{number:03}", "v_machine", at("13:00") + number * HOUR / 3600)
+        for number in range(45)
+    ]
+    # 45 pages in eight minutes look like a machine until an earlier page is known.
+    slowed = [
+        event(f"slow_{number:03}", "v_slowed", at("14:00") + number * HOUR / 340)
+        for number in range(45)
+    ]
+    slowed.append(event("slow_start", "v_slowed", at("13:35"), delay=20 * HOUR))
+    declared = [
+        event("declared_1", "v_declared", at("15:00"), bot_reason="headless"),
+        event("declared_2", "v_declared", at("15:01")),
+    ]
+    return runner + machine + slowed + declared
+
+
+def _logins() -> list[Row]:
+    return [
+        # Two anonymous days, then a login.
+        event("login_1", "v_late_login", at("09:00")),
+        event("login_2", "v_late_login", at("09:00", 1)),
+        event(
+            "login_3", "v_late_login", at("09:00", 2), "identify", user_id="u_first_one"
+        ),
+        # An earlier login that arrives later: the device was somebody else's first.
+        event(
+            "login_0",
+            "v_late_login",
+            at("20:00"),
+            "identify",
+            user_id="u_earlier",
+            delay=3 * DAYS,
+        ),
+        # The same person on a second device.
+        event("device_1", "v_second_device", at("09:30"), user_id="u_first_one"),
+        event("device_2", "v_second_device", at("18:00")),
+        # A login of which the first version knew nothing, see CORRECTIONS.
+        event("back_1", "v_taken_back", at("09:00")),
+        event(
+            "back_2", "v_taken_back", at("12:00"), user_id="u_taken_back", delay=HOUR
+        ),
+        event("back_3", "v_taken_back", at("18:00")),
+    ]
+
+
+def _shopping() -> list[Row]:
+    buyer = [
+        purchase(f"buy_{number}", "v_engaged_buyer", at("11:00", number), 1000 + number)
+        for number in range(-1, 5)
+    ]
+    # The thank-you page loaded again: another event of the same order.
+    reload = purchase("buy_again", "v_engaged_buyer", at("11:02", 1), 1001)
+    reload["order_id"] = "o_buy_1"
+    return [
+        *buyer,
+        reload,
+        event("cart_1", "v_cart_left", at("10:00"), "add_to_cart", item_id="sku_3"),
+        event("cart_2", "v_cart_slow", at("10:00"), "add_to_cart", item_id="sku_3"),
+        purchase("cart_3", "v_cart_slow", at("16:00", 1), 4500),
+        event("cart_4", "v_cart_just", at("10:00"), "add_to_cart", item_id="sku_3"),
+        purchase("cart_5", "v_cart_just", at("10:00", 1), 4500),
+    ]
+
+
+def _consent() -> list[Row]:
+    return [
+        event("none_1", "v_no_consent", at("10:00"), consent_analytics=False),
+        event("only_1", "v_only_analytics", at("10:00"), consent_personalization=False),
+        # Asked about one purpose alone: no consent to the others.
+        event(
+            "part_1",
+            "v_asked_in_part",
+            at("10:00"),
+            source="rees46",
+            consent_personalization=None,
+            consent_marketing=None,
+        ),
+        # In the middle of a session; see CORRECTIONS.
+        event("withdrawn_1", "v_withdrawn", at("10:00"), delay=HOUR),
+        event("withdrawn_2", "v_withdrawn", at("10:10")),
+    ]
+
+
+def _experiment() -> list[Row]:
+    def exposure(event_id: str, clock: str, variant: str) -> Row:
+        return event(
+            event_id,
+            "v_two_variants",
+            at(clock),
+            "exposure",
+            experiment_key="banner",
+            variant_key=variant,
+        )
+
+    return [
+        purchase("exposed_0", "v_two_variants", at("09:00"), 700),
+        exposure("exposed_2", "11:00", "treatment"),
+        exposure("exposed_1", "10:00", "control"),
+        purchase("exposed_3", "v_two_variants", at("10:00"), 800),
+    ]
+
+
+FIRST_ARRIVALS: list[Row] = [
+    *_gaps(),
+    *_source_sessions(),
+    *_long_and_fast(),
+    *_logins(),
+    *_shopping(),
+    *_consent(),
+    *_experiment(),
+    # Versions to be corrected.
+    event("renamed_1", "v_renamed", at("10:00"), delay=HOUR),
+    event("renamed_2", "v_renamed", at("10:05")),
+    event("handed_1", "v_handed_over", at("10:00"), delay=HOUR),
+    event("handed_2", "v_handed_over", at("10:05")),
+    event("clock_1", "v_clock_moved", at("10:00"), delay=HOUR),
+    event("clock_2", "v_clock_moved", at("10:05")),
+    event("clock_3", "v_clock_moved", at("10:10")),
+    # Two versions received at one moment; the content decides, not the landing.
+    event("tied_1", "v_tied_up", at("10:00"), page_title="one"),
+    event("tied_1", "v_tied_up", at("10:00"), page_title="two"),
+    event("tied_2", "v_tied_up", at("10:01"), page_title=None),
+    event("tied_2", "v_tied_up", at("10:01"), page_title="null"),
+]
+
+_EARLIER = timedelta(seconds=30)
+CORRECTIONS: list[Row] = [
+    event("back_2", "v_taken_back", at("12:00"), delay=_EARLIER),
+    event(
+        "withdrawn_1",
+        "v_withdrawn",
+        at("10:00"),
+        delay=_EARLIER,
+        consent_analytics=False,
+    ),
+    event("renamed_1", "v_renamed", at("10:00"), "scroll", delay=_EARLIER),
+    event("handed_1", "v_handed_to", at("10:00"), delay=_EARLIER),
+    event("clock_1", "v_clock_moved", at("22:00", -1), delay=_EARLIER),
+]

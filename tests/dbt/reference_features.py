@@ -1,0 +1,107 @@
+"""Feature values at a moment, by brute force over `fct_events`, in plain Python.
+
+The rule (architecture page): value(t) is over events received at t or before whose
+occurrence lies in the window before t; an event leaves at the end of the window that
+began with its hop.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+Row = dict[str, Any]
+
+_EPOCH = datetime(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Window:
+    suffix: str
+    length: timedelta
+    hop: timedelta
+
+
+FIVE_MINUTES = Window("5m", timedelta(minutes=5), timedelta(minutes=1))
+ONE_DAY = Window("24h", timedelta(hours=24), timedelta(hours=1))
+
+
+def usable(events: Iterable[Row]) -> list[Row]:
+    """What features may use: consented, and not known for a machine when it came."""
+    return [
+        event
+        for event in events
+        if event["has_personalization_consent"] and not event["is_declared_bot"]
+    ]
+
+
+def activity_at(events: Iterable[Row], t: datetime, window: Window) -> Row:
+    """Activity of one visitor, whose usable events these are, as known at t."""
+    inside = [
+        event
+        for event in events
+        if event["received_at"] <= t < _leaves_at(event["occurred_at"], window)
+    ]
+
+    def count(name: str) -> int:
+        return sum(event["event_name"] == name for event in inside)
+
+    values = {
+        "page_view_count": count("page_view"),
+        "item_view_count": count("view_item"),
+        "add_to_cart_count": count("add_to_cart"),
+        "purchase_count": count("purchase"),
+        "revenue_cents": sum(
+            event["revenue_cents"] or 0
+            for event in inside
+            if event["event_name"] == "purchase"
+        ),
+        "engaged_seconds": sum(e["engaged_milliseconds"] or 0 for e in inside) / 1000,
+    }
+    return {f"{name}_{window.suffix}": value for name, value in values.items()}
+
+
+def contributes(event: Row, window: Window) -> bool:
+    """Whether the event ever adds to the window: it counts and arrives in time."""
+    is_counted = (
+        event["event_name"] in ("page_view", "view_item", "add_to_cart", "purchase")
+        or (event["engaged_milliseconds"] or 0) > 0
+    )
+    return is_counted and event["received_at"] < _leaves_at(
+        event["occurred_at"], window
+    )
+
+
+def _leaves_at(occurred_at: datetime, window: Window) -> datetime:
+    return occurred_at - (occurred_at - _EPOCH) % window.hop + window.length
+
+
+def latest_at(events: Iterable[Row], t: datetime) -> Row:
+    """What one visitor did last, by occurrence, as known at t."""
+    known = sorted(
+        (
+            event
+            for event in events
+            if event["received_at"] <= t
+            and event["event_name"]
+            in ("page_view", "view_item", "add_to_cart", "purchase")
+        ),
+        key=lambda event: (event["occurred_at"], event["event_id"]),
+    )
+
+    def last(column: str, *names: str) -> Any:
+        found = [
+            event[column]
+            for event in known
+            if event[column] is not None and (not names or event["event_name"] in names)
+        ]
+        return found[-1] if found else None
+
+    return {
+        "last_event_at": last("occurred_at"),
+        "last_page_type": last("page_type"),
+        "last_item_id": last("item_id"),
+        "last_item_category": last("item_category"),
+        "last_cart_item_id": last("item_id", "add_to_cart"),
+        "last_purchase_at": last("occurred_at", "purchase"),
+    }

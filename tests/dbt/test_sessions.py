@@ -1,0 +1,112 @@
+"""Sessions against a second opinion in plain Python, and what a late event rewrites."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+
+from tests.dbt.conftest import LateHistory, Row
+from tests.dbt.reference_sessions import Session, deduplicate, sessionize
+from tests.dbt.warehouse import Warehouse
+
+_SESSIONS = """
+    select
+        list_sort(list(events.event_id)) as event_ids,
+        any_value(columns(sessions.* exclude (session_id)))
+    from fct_sessions as sessions
+    inner join fct_events as events using (session_id)
+    group by session_id
+"""
+
+
+def by_events(sessions: Iterable[Row]) -> dict[tuple[str, ...], Row]:
+    found = {}
+    for session in sessions:
+        engaged = round(session["engaged_seconds"] * 1000)
+        row = session | {"engaged_milliseconds": engaged}
+        found[tuple(session["event_ids"])] = {
+            name: row[name]
+            for name in Session.__dataclass_fields__
+            if name != "event_ids"
+        }
+    return found
+
+
+def expected(sessions: Iterable[Session]) -> dict[tuple[str, ...], Row]:
+    found = {}
+    for session in sessions:
+        row = asdict(session)
+        found[tuple(sorted(row.pop("event_ids")))] = row
+    return found
+
+
+def test_sessions_equal_those_of_the_reference(
+    in_pieces: Warehouse, lines: list[Row]
+) -> None:
+    built = by_events(in_pieces.rows(_SESSIONS))
+
+    assert len(built) > 150
+    assert built == expected(sessionize(deduplicate(lines)))
+
+
+def test_another_gap_moves_sessions_after_a_full_refresh(
+    homes: Path, in_pieces: Warehouse, lines: list[Row]
+) -> None:
+    shorter = in_pieces.copy_to(homes / "shorter_gap")
+
+    shorter.dbt(
+        "run",
+        *("--full-refresh", "--select", "+fct_sessions"),
+        *("--vars", "{session_gap_minutes: 10}"),
+    )
+
+    built = by_events(shorter.rows(_SESSIONS))
+    assert len(built) > len(in_pieces.rows(_SESSIONS))
+    events = deduplicate(lines)
+    assert built == expected(sessionize(events, gap=timedelta(minutes=10)))
+
+
+def test_late_events_rewrite_exactly_the_sessions_that_they_touch(
+    late_history: LateHistory, lines: list[Row]
+) -> None:
+    [last] = late_history.before.rows("select max(change_seq) as seq from fct_sessions")
+    rewritten = by_events(
+        row
+        for row in late_history.after.rows(_SESSIONS)
+        if row["change_seq"] > last["seq"]
+    )
+
+    late_ids = {event["event_id"] for event in late_history.late}
+    sessions = sessionize(deduplicate([*lines, *late_history.late]))
+    # The reader signed in: its earlier session is now a known person's.
+    touched = [
+        s for s in sessions if s.event_ids & late_ids or s.visitor_id == "v_reader"
+    ]
+    assert len(touched) == 4
+    assert rewritten == expected(touched)
+
+
+def test_late_start_leaves_no_row_under_the_old_session_id(
+    late_history: LateHistory,
+) -> None:
+    query = "select first_event_id from fct_sessions where visitor_id = 'v_moved_start'"
+
+    assert late_history.before.rows(query) == [{"first_event_id": "start_1"}]
+    assert late_history.after.rows(query) == [{"first_event_id": "late_start"}]
+
+
+def test_late_login_makes_earlier_sessions_those_of_the_person(
+    late_history: LateHistory,
+) -> None:
+    query = (
+        "select person_id from fct_sessions where visitor_id = 'v_reader' group by 1"
+    )
+
+    [before], [after] = (
+        late_history.before.rows(query),
+        late_history.after.rows(query),
+    )
+    assert before != after
+    assert [after] == late_history.after.rows(
+        "select person_id from bridge_identities where identifier = 'u_reader'"
+    )

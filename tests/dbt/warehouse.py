@@ -1,0 +1,147 @@
+"""A `$NEARLINE_HOME` of its own with a warehouse, built by real dbt in real processes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from nearline.landing.landings import Landing, land_file
+from nearline.settings import Settings
+
+DBT_PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
+DBT = Path(sys.executable).with_name("dbt")
+PROVENANCE = frozenset({"landing_id", "source_file", "source_row"})
+"""Which landing an event came from: told by the arrival, so it differs by its order."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """One home. `target` is where dbt keeps what it parsed; builds may share it."""
+
+    home: Path
+    target: Path
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(home=self.home)
+
+    @property
+    def file(self) -> Path:
+        return self.settings.warehouse
+
+    def land(self, events: Iterable[Row], name: str) -> Landing:
+        """Lands events as one file of JSON lines."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        path = self.home.with_name(f"{self.home.name}-{name}.jsonl")
+        path.write_text("".join(json.dumps(event) + "\n" for event in events))
+        landing = land_file(self.settings, path, "nearline")
+        assert landing.rejected_count == 0, "see rejects.parquet of the landing"
+        return landing
+
+    def dbt(self, *arguments: str) -> str:
+        """Runs dbt to its end and expects it to succeed; returns what it printed."""
+        done = subprocess.run(
+            self._command(arguments),
+            cwd=DBT_PROJECT,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+        return done.stdout
+
+    def kill_dbt_at(self, marker: str, *arguments: str) -> None:
+        """Runs dbt and kills it (SIGKILL) as soon as it prints `marker`."""
+        with subprocess.Popen(
+            self._command(arguments),
+            cwd=DBT_PROJECT,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if marker in line:
+                    process.kill()
+                    break
+            else:
+                raise AssertionError(f"dbt ended and never printed {marker!r}")
+        assert process.returncode < 0
+
+    def copy_to(self, home: Path) -> "Warehouse":
+        shutil.copytree(self.home, home)
+        return Warehouse(home, self.target)
+
+    def rows(self, query: str) -> list[Row]:
+        """Rows of a query, a dict each."""
+        with duckdb.connect(str(self.file), read_only=True) as connection:
+            found = connection.execute(query)
+            names = [column[0] for column in found.description]
+            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+    def tables(self) -> list[str]:
+        """Tables that dbt built; views hold nothing of their own."""
+        return [
+            row["table_name"]
+            for row in self.rows(
+                "select table_name from duckdb_tables() where not internal "
+                "order by table_name"
+            )
+        ]
+
+    def columns(self, table: str) -> list[str]:
+        return [
+            row["column_name"]
+            for row in self.rows(
+                "select column_name from duckdb_columns() "
+                f"where table_name = '{table}' order by column_index"
+            )
+        ]
+
+    def _command(self, arguments: Sequence[str]) -> list[str]:
+        return [str(DBT), "--no-use-colors", *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "NEARLINE_HOME": str(self.home),
+            "DBT_TARGET_PATH": str(self.target),
+            "DBT_LOG_PATH": str(self.target),
+        }
+
+
+def differences(
+    one: Warehouse, other: Warehouse, ignored: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """What differs, table by table, row for row, in every column but `change_seq`."""
+    assert one.tables() == other.tables()
+    found = {}
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{one.file}' as one (read_only)")
+        connection.execute(f"attach '{other.file}' as other (read_only)")
+        for table in one.tables():
+            assert one.columns(table) == other.columns(table)
+            columns = ", ".join(
+                name
+                for name in one.columns(table)
+                if name not in ignored | {"change_seq"}
+            )
+            for left, right in (("one", "other"), ("other", "one")):
+                rows = connection.execute(
+                    f"select {columns} from {left}.{table} except all "
+                    f"select {columns} from {right}.{table}"
+                ).fetchall()
+                if rows:
+                    found[f"{table}, only in {left}"] = f"{len(rows)}, as {rows[0]}"
+    return found
