@@ -76,7 +76,9 @@ def group() -> None:
 
 def print_json(value: Any) -> None:
     """Prints a summary for machines: one JSON object on standard output."""
-    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    plain = (
+        asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    )
     click.echo(json.dumps(plain, indent=2, default=str))
 
 

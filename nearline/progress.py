@@ -19,6 +19,10 @@ class Bar:
     def advance(self, amount: float) -> None:
         self.progress.advance(self.task, amount)
 
+    def reach(self, amount: float) -> None:
+        """Sets the bar to where `amount` of the total is done."""
+        self.progress.update(self.task, completed=amount)
+
 
 @contextmanager
 def progress_bar(title: str, total: float) -> Iterator[Bar]:

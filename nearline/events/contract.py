@@ -1,7 +1,10 @@
 """The canonical, versioned event. One definition: JSON Schema and checks come from it.
 
 Names follow the GA4 e-commerce vocabulary. Versions are `major.minor`: a minor version
-adds optional fields, a major one changes meaning and needs an upgrader.
+adds optional fields, a major one changes meaning and needs an upgrader. An event of a
+later minor version than ours is accepted without the fields that we do not know yet;
+from a version that we do know, an unknown field is a mistake and is refused. Readers
+are therefore upgraded before senders: what was left out is not kept anywhere.
 
 Identifiers in here are pseudonyms already; nothing in this module hashes anything.
 """
@@ -14,6 +17,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -25,6 +29,13 @@ SUPPORTED_MAJOR = 1
 
 # A client clock may run ahead of ours by this much before the event is refused.
 MAX_CLOCK_LEAD_SECONDS = 300
+
+# A broken clock or a wrong unit gives times like 1970 or 56000, which would stretch
+# every window and calendar that is built on events.
+FIRST_YEAR, LAST_YEAR = 2000, 2099
+
+# Deep enough for anything that a sender means; code that walks JSON can rely on it.
+MAX_PROPERTIES_DEPTH = 16
 
 KNOWN_EVENT_NAMES = frozenset(
     {
@@ -53,7 +64,7 @@ KNOWN_EVENT_NAMES = frozenset(
 
 
 def _known_major(version: str) -> str:
-    major = int(version.split(".", 1)[0])
+    major, _ = _parts(version)
     if major != SUPPORTED_MAJOR:
         raise ValueError(
             f"major version {major} is not supported; send {SUPPORTED_MAJOR}.x"
@@ -61,15 +72,61 @@ def _known_major(version: str) -> str:
     return version
 
 
+def _parts(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return int(major), int(minor)
+
+
+def _is_later_minor(version: object) -> bool:
+    if version == SCHEMA_VERSION or not isinstance(version, str):
+        return False
+    if not re.fullmatch(_VERSION_PATTERN, version, re.ASCII):
+        return False
+    ours = _parts(SCHEMA_VERSION)
+    return ours < _parts(version) < (ours[0] + 1, 0)
+
+
+def _written_out(moment: object) -> object:
+    # A bare number would be read as seconds or milliseconds, whichever looks likelier.
+    is_written_out = isinstance(moment, str) and moment[4:5] == "-"
+    if not (is_written_out or isinstance(moment, datetime)):
+        raise ValueError(
+            "must be an ISO 8601 time with its zone, such as 2026-03-02T12:00:00Z"
+        )
+    return moment
+
+
 def _utc_milliseconds(moment: datetime) -> datetime:
-    moment = moment.astimezone(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    if moment.microsecond % 1000:
+        moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    return moment
+
+
+def _shallow(properties: dict[str, Any]) -> dict[str, Any]:
+    level: list[Any] = [properties]
+    for _ in range(MAX_PROPERTIES_DEPTH):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return properties
+    raise ValueError(f"is nested more than {MAX_PROPERTIES_DEPTH} levels deep")
 
 
 def _path_only(path: str) -> str:
     if "?" in path or "#" in path:
         raise ValueError("must be a path without query or fragment")
     return path
+
+
+_VERSION_PATTERN = r"^[0-9]{1,4}\.[0-9]{1,4}$"
 
 
 def _text(pattern: str) -> Any:
@@ -91,7 +148,9 @@ ShortText = Annotated[str, StringConstraints(max_length=256)]
 Host = Annotated[str, _text(r"^[a-z0-9.-]{1,253}$")]
 Cents = Annotated[int, Field(ge=0, le=10**12, strict=True)]
 Currency = Annotated[str, _text(r"^[A-Z]{3}$")]
-Moment = Annotated[AwareDatetime, AfterValidator(_utc_milliseconds)]
+Moment = Annotated[
+    AwareDatetime, BeforeValidator(_written_out), AfterValidator(_utc_milliseconds)
+]
 
 
 class Item(BaseModel):
@@ -106,6 +165,12 @@ class Item(BaseModel):
     quantity: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 1
 
 
+def _known_item(item: Any) -> Any:
+    if not isinstance(item, dict):
+        return item
+    return {name: item[name] for name in item if name in Item.model_fields}
+
+
 class Event(BaseModel):
     """One thing that one visitor did at one moment.
 
@@ -118,7 +183,7 @@ class Event(BaseModel):
     event_id: Key
     event_name: Name
     schema_version: Annotated[
-        str, _text(r"^[0-9]{1,4}\.[0-9]{1,4}$"), AfterValidator(_known_major)
+        str, _text(_VERSION_PATTERN), AfterValidator(_known_major)
     ]
     occurred_at: Moment
     sent_at: Moment | None = None
@@ -164,13 +229,25 @@ class Event(BaseModel):
     consent_analytics: bool | None = None
     consent_personalization: bool | None = None
     consent_marketing: bool | None = None
-    consent_notice_version: (
-        Annotated[str, _text(r"^[A-Za-z0-9_.-]{1,32}$")] | None
-    ) = None
+    consent_notice_version: Annotated[str, _text(r"^[A-Za-z0-9_.-]{1,32}$")] | None = (
+        None
+    )
 
     experiment_key: Key | None = None
     variant_key: Key | None = None
-    properties: dict[str, Any] | None = None
+    properties: Annotated[dict[str, Any], AfterValidator(_shallow)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_later_fields(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict) or not _is_later_minor(
+            fields.get("schema_version")
+        ):
+            return fields
+        known = {name: fields[name] for name in fields if name in cls.model_fields}
+        if isinstance(known.get("items"), list):
+            known["items"] = [_known_item(item) for item in known["items"]]
+        return known
 
     @model_validator(mode="after")
     def _facts_agree(self) -> "Event":
@@ -184,11 +261,12 @@ class Event(BaseModel):
         if self.event_name == "exposure" and not (
             self.experiment_key and self.variant_key
         ):
-            raise ValueError("exposure needs experiment_key and variant_key")
+            missing = "variant_key" if self.experiment_key else "experiment_key"
+            raise ValueError(f"{missing} is missing; every exposure needs it")
         if self.event_name == "identify" and self.user_id is None:
-            raise ValueError("identify needs user_id")
+            raise ValueError("user_id is missing; every identify needs it")
         if self.revenue_cents is not None and self.currency is None:
-            raise ValueError("revenue_cents needs currency")
+            raise ValueError("currency is missing; revenue_cents needs it")
         return self
 
 

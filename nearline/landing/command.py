@@ -32,25 +32,32 @@ def ingest(path: Path, format_name: str, as_json: bool) -> None:
 
     Rows that break the format are kept with file, row, field and reason, and appear in
     ops_quarantine after the next run. A file landed before changes nothing. An
-    unreadable file is named and left out; the others are landed, and the exit code is 2.
+    unreadable file is named and left out; the others land, and the exit code is 2.
     """
     settings = load_settings()
     find_format(format_name)
     files = find_files(path)
     landings: list[Landing] = []
     problems: list[str] = []
-    with progress_bar("Landing", sum(file.stat().st_size for file in files)) as bar:
-        for file in files:
+    sizes = [file.stat().st_size for file in files]
+    with progress_bar("Landing", sum(sizes)) as bar:
+        for number, file in enumerate(files):
+            start = sum(sizes[:number])
+
+            def advance(read: int, start: int = start) -> None:
+                bar.reach(start + read)
+
             try:
-                landings.append(land_file(settings, file, format_name))
+                landings.append(land_file(settings, file, format_name, advance))
             except InputError as problem:
                 problems.append(str(problem))
-            bar.advance(file.stat().st_size)
+            bar.reach(start + sizes[number])
     new = [landing for landing in landings if landing.is_new]
+    known_count = len(landings) - len(new)
     summary = {
         "file_count": len(files),
         "landed_file_count": len(new),
-        "known_file_count": len(landings) - len(new),
+        "known_file_count": known_count,
         "failed_file_count": len(problems),
         "accepted_row_count": sum(landing.accepted_count for landing in new),
         "rejected_row_count": sum(landing.rejected_count for landing in new),
@@ -64,7 +71,7 @@ def ingest(path: Path, format_name: str, as_json: bool) -> None:
             f"{len(new)} of {len(files)} files landed: "
             f"{summary['accepted_row_count']:,} rows accepted, "
             f"{summary['rejected_row_count']:,} rejected"
-            + (f"; {len(landings) - len(new)} landed before" if len(new) < len(landings) else "")
+            + (f"; {known_count} landed before" if known_count else "")
         )
         for landing in new:
             if landing.rejected_count:

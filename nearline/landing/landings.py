@@ -1,19 +1,23 @@
 """Landings: one accepted file each, written aside and renamed into place.
 
-`raw/format=<format>/landing_id=<8 digits>/` holds `events.parquet`, `rejects.parquet` and
-`landing.json` (what came from where). The folder appears whole or not at all, so a
-killed ingest leaves nothing to repair, and its number is handed out under a lock in the
-order of appearance: a reader that has seen number n has seen all before it. Readers
-take `landing_id` from the path (Hive partitioning), so rows need no numbering.
+`raw/format=<format>/landing_id=<8 digits>/` holds `events.parquet`,
+`rejects.parquet` and `landing.json` (what came from where). The folder appears whole or
+not at all: a killed ingest leaves a draft, which the next one removes. Its number is
+handed out under a lock in the order of appearance: a reader that has seen number n has
+seen all before it. Readers take `landing_id` from the path (Hive partitioning), so rows
+need no numbering.
 """
 
 import fcntl
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,14 @@ import pyarrow.parquet as pq
 
 from nearline.errors import InputError
 from nearline.events.identifiers import find_identifier
-from nearline.landing.formats import MASK, REJECTS_SCHEMA, Format, Rejection, masked
+from nearline.landing.formats import (
+    MASK,
+    REJECTS_SCHEMA,
+    Format,
+    Rejection,
+    is_plain_name,
+    masked_record,
+)
 from nearline.landing.nearline_format import NearlineFormat
 from nearline.landing.records import column_names, file_digest, read_records
 from nearline.landing.rees46_format import Rees46Format
@@ -33,7 +44,6 @@ from nearline.settings import Settings
 FORMATS: dict[str, Format] = {
     format.name: format for format in (NearlineFormat(), Rees46Format())
 }
-_CHUNK_ROWS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +68,27 @@ def find_format(name: str) -> Format:
 
 def list_landings(settings: Settings) -> list[Landing]:
     """All landings, oldest first."""
-    cards = sorted(settings.raw.glob("format=*/landing_id=*/landing.json"))
-    found = [Landing(**json.loads(card.read_text())) for card in cards]
+    cards = settings.raw.glob("format=*/landing_id=*/landing.json")
+    found = [_read_card(card, card.stat().st_mtime_ns) for card in cards]
     return sorted(found, key=lambda landing: landing.landing_id)
+
+
+@lru_cache(maxsize=100_000)
+def _read_card(card: Path, modified_at: int) -> Landing:
+    # Kept: every file of an ingest is looked up among all that landed before it.
+    return Landing(**json.loads(card.read_text()))
 
 
 def land_file(
     settings: Settings,
     path: Path,
     format_name: str,
-    on_rows: Callable[[int], None] = lambda rows: None,
+    on_bytes: Callable[[int], None] = lambda read: None,
 ) -> Landing:
     """Lands one file; a file landed before (same bytes, same format) changes nothing.
 
     Args:
-        on_rows: called with the number of rows read since the last call.
+        on_bytes: called now and then with the number of the file's bytes read so far.
 
     Raises:
         InputError: the file is empty, unreadable, lacks a column or fits the format in
@@ -88,11 +104,9 @@ def land_file(
         return before
     folder = settings.raw / f"format={format_name}"
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".draft-{digest[:16]}-{os.getpid()}"
-    draft.mkdir()
-    try:
+    with _draft(settings, folder) as draft:
         pseudonymizer = load_pseudonymizer(settings)
-        accepted, rejected = _write_rows(draft, path, format_, pseudonymizer, on_rows)
+        accepted, rejected = _write_rows(draft, path, format_, pseudonymizer, on_bytes)
         with _landing_lock(settings):
             # Looked up again under the lock: two ingests of one file may run at once.
             before = _landed_before(settings, format_name, digest)
@@ -110,8 +124,48 @@ def land_file(
             (draft / "landing.json").write_text(json.dumps(card, indent=2) + "\n")
             draft.rename(folder / f"landing_id={landing.landing_id:08d}")
         return landing
+
+
+@contextmanager
+def _draft(settings: Settings, folder: Path) -> Iterator[Path]:
+    """A folder to write a landing in, gone afterwards unless it was renamed.
+
+    It is locked as long as its process lives, so that what a killed one left behind can
+    be told from what another is writing.
+    """
+    with ExitStack() as held:
+        with _landing_lock(settings):
+            _remove_abandoned_drafts(folder)
+            draft = folder / f".draft-{secrets.token_hex(8)}"
+            draft.mkdir()
+            held.enter_context(_locked_if_free(draft))
+        try:
+            yield draft
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _remove_abandoned_drafts(folder: Path) -> None:
+    for draft in folder.glob(".draft-*"):
+        # Its owner may be removing it at this moment.
+        with suppress(FileNotFoundError), _locked_if_free(draft) as is_abandoned:
+            if is_abandoned:
+                shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def _locked_if_free(folder: Path) -> Iterator[bool]:
+    """Locks a folder unless another process holds it; yields whether it did."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_locked = True
+        except BlockingIOError:
+            is_locked = False
+        yield is_locked
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        os.close(descriptor)
 
 
 def _file_label(path: Path) -> str:
@@ -122,6 +176,11 @@ def _check_columns(path: Path, format_: Format) -> None:
     columns = column_names(path)
     if columns is None:
         return
+    repeated = sorted({column for column in columns if columns.count(column) > 1})
+    if repeated:
+        raise InputError(
+            f"{path.name} has column {', '.join(_shown(repeated))} twice; remove one"
+        )
     missing = sorted(format_.required_columns - set(columns))
     if missing:
         raise InputError(
@@ -130,11 +189,14 @@ def _check_columns(path: Path, format_: Format) -> None:
         )
     unknown = [column for column in columns if column not in format_.known_columns]
     if unknown:
-        shown = [c if c.isidentifier() else MASK for c in unknown]
         raise InputError(
-            f"{path.name} has a column {', '.join(shown)} that format "
+            f"{path.name} has a column {', '.join(_shown(unknown))} that format "
             f"'{format_.name}' does not know; remove or rename it"
         )
+
+
+def _shown(columns: Sequence[str]) -> list[str]:
+    return [column if is_plain_name(column) else MASK for column in columns]
 
 
 def _landed_before(settings: Settings, format_name: str, digest: str) -> Landing | None:
@@ -146,7 +208,9 @@ def _landed_before(settings: Settings, format_name: str, digest: str) -> Landing
 
 def _next_landing_id(settings: Settings) -> int:
     folders = settings.raw.glob("format=*/landing_id=*")
-    return 1 + max((int(f.name.removeprefix("landing_id=")) for f in folders), default=0)
+    return 1 + max(
+        (int(f.name.removeprefix("landing_id=")) for f in folders), default=0
+    )
 
 
 @contextmanager
@@ -161,66 +225,101 @@ def _write_rows(
     path: Path,
     format_: Format,
     pseudonymizer: Pseudonymizer,
-    on_rows: Callable[[int], None],
+    on_bytes: Callable[[int], None],
 ) -> tuple[int, int]:
     """Writes accepted and refused rows; returns their counts."""
     label = _file_label(path)
-    rows: list[dict[str, Any]] = []
-    rejects: list[dict[str, Any]] = []
-    accepted = rejected = reported = 0
+    first_rejection = ""
     with (
-        pq.ParquetWriter(draft / "events.parquet", format_.schema) as events_file,
-        pq.ParquetWriter(draft / "rejects.parquet", REJECTS_SCHEMA) as rejects_file,
+        _RowFile(draft / "events.parquet", format_.schema) as accepted,
+        _RowFile(draft / "rejects.parquet", REJECTS_SCHEMA) as rejected,
     ):
-
-        def flush() -> None:
-            nonlocal reported
-            events_file.write_table(pa.Table.from_pylist(rows, format_.schema))
-            rejects_file.write_table(pa.Table.from_pylist(rejects, REJECTS_SCHEMA))
-            rows.clear()
-            rejects.clear()
-            on_rows(accepted + rejected - reported)
-            reported = accepted + rejected
-
-        first_rejection = ""
-        for record in read_records(path):
-            result: dict[str, Any] | Rejection
+        for record in read_records(path, on_bytes):
+            row: dict[str, Any] | Rejection
             if record.problem is not None:
-                result = Rejection("(row)", record.problem)
+                row = Rejection("(row)", record.problem)
             else:
-                result = format_.to_row(record.fields, pseudonymizer)
-            provenance = {"source_file": label, "source_row": record.row}
-            if isinstance(result, Rejection):
-                rejected += 1
+                row = format_.to_row(record.fields, pseudonymizer)
+            file = accepted
+            if isinstance(row, Rejection):
+                file = rejected
                 first_rejection = first_rejection or (
-                    f"row {record.row}, {result.field}: {result.reason}"
+                    f"row {record.row}, {row.field}: {row.reason}"
                 )
-                rejects.append(_reject_row(format_, record.fields, result) | provenance)
-            else:
-                accepted += 1
-                rows.append(result | provenance)
-            if len(rows) + len(rejects) >= _CHUNK_ROWS:
-                flush()
-        flush()
-    if accepted == 0:
-        if rejected == 0:
+                row = _reject_row(format_, record.fields, row)
+            row["source_file"] = label
+            row["source_row"] = record.row
+            file.add(row)
+    if accepted.row_count == 0:
+        if rejected.row_count == 0:
             raise InputError(f"{path.name} has no rows; nothing to ingest")
         raise InputError(
             f"{path.name}: no row fits format '{format_.name}' ({first_rejection}); "
             "is --format right?"
         )
-    return accepted, rejected
+    return accepted.row_count, rejected.row_count
+
+
+class _RowFile:
+    """A Parquet file that takes rows one by one, each with every column of the schema.
+
+    Rows become Arrow soon, while the processor's cache still holds them, and go to disk
+    in row groups large enough for readers.
+    """
+
+    _BATCH_ROWS = 1_000
+    _ROW_GROUP_ROWS = 100_000
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.row_count = 0
+        self._writer = pq.ParquetWriter(path, schema)
+        self._schema = schema
+        self._columns_of = itemgetter(*schema.names)
+        self._rows: list[dict[str, Any]] = []
+        self._batches: list[pa.RecordBatch] = []
+
+    def __enter__(self) -> "_RowFile":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        with self._writer:
+            if kind is None:
+                self._close_batch()
+                self._close_row_group()
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._rows.append(row)
+        self.row_count += 1
+        if len(self._rows) == self._BATCH_ROWS:
+            self._close_batch()
+            if len(self._batches) == self._ROW_GROUP_ROWS // self._BATCH_ROWS:
+                self._close_row_group()
+
+    def _close_batch(self) -> None:
+        if not self._rows:
+            return
+        # One getter for all columns: `from_pylist`, which looks up field by field,
+        # takes a third of an ingest's time.
+        columns = zip(*map(self._columns_of, self._rows), strict=True)
+        arrays = [
+            pa.array(column, field.type)
+            for column, field in zip(columns, self._schema, strict=True)
+        ]
+        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        self._rows.clear()
+
+    def _close_row_group(self) -> None:
+        self._writer.write_table(pa.Table.from_batches(self._batches, self._schema))
+        self._batches.clear()
 
 
 def _reject_row(
     format_: Format, fields: dict[str, Any], rejection: Rejection
 ) -> dict[str, Any]:
-    row = masked(fields, rejection.field)
     return {
         "source_format": format_.name,
         "event_name": rejection.event_name,
         "field": rejection.field,
         "reason": rejection.reason,
-        "row_masked": orjson.dumps(row).decode(),
+        "row_masked": orjson.dumps(masked_record(fields, rejection, format_)).decode(),
     }
-

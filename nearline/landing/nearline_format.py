@@ -6,16 +6,23 @@ identifier in the clear is a defect of the sender and goes to quarantine.
 
 import functools
 import hashlib
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pyarrow as pa
 from pydantic import ValidationError
 
-from nearline.events.contract import Event
+from nearline.events.contract import Event, Item, Name
 from nearline.events.identifiers import IdentifierKind, find_identifier
-from nearline.landing.formats import PROVENANCE, Rejection, type_name
+from nearline.landing.formats import (
+    PROVENANCE,
+    Rejection,
+    is_plain_name,
+    type_name,
+)
 from nearline.privacy.pseudonyms import Pseudonymizer
 
 _JSON_FIELDS = frozenset({"items", "properties"})
@@ -52,6 +59,12 @@ _FREE_TEXT = (
     "search_term",
 )
 
+_CONVERTED_FIELDS = tuple(_JSON_FIELDS | _TIME_FIELDS | _INTEGER_FIELDS)
+_MAX_INTEGER_DIGITS = 18
+_NAME = re.compile(get_args(Name)[1].pattern)
+# Stands in for the id of an event that has none until its content can be hashed.
+_NO_ID = "none"
+
 _find_identifier = functools.lru_cache(maxsize=100_000)(find_identifier)
 
 
@@ -75,6 +88,7 @@ class NearlineFormat:
     # An import may leave out what the door can fill in: the id (a content hash) and
     # the arrival (taken to be the occurrence).
     required_columns = frozenset(_NOT_NULL - {"event_id", "received_at"})
+    personal_columns = frozenset({"visitor_id", "user_id"})
     schema = pa.schema(
         [
             *(
@@ -88,9 +102,14 @@ class NearlineFormat:
     def to_row(
         self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
     ) -> dict[str, Any] | Rejection:
-        fields = {name: _typed(name, value) for name, value in fields.items()}
-        if "event_id" not in fields:
-            fields["event_id"] = content_hash(fields)
+        fields = dict(fields)
+        for name in _CONVERTED_FIELDS:
+            value = fields.get(name)
+            if value is not None:
+                fields[name] = _converted(name, value)
+        has_id = fields.get("event_id") is not None
+        if not has_id:
+            fields["event_id"] = _NO_ID
         try:
             event = Event.model_validate(fields)
         except ValidationError as problem:
@@ -104,9 +123,11 @@ class NearlineFormat:
                 f"holds a direct identifier ({kind}); hash it or leave it out",
                 event.event_name,
             )
-        for name in _TIME_FIELDS:
-            if row[name] is not None:
-                row[name] = row[name].replace(tzinfo=None)
+        if not has_id:
+            # Over the event as understood: the same from every kind of file.
+            row["event_id"] = content_hash(
+                event.model_dump(exclude={"event_id"}, exclude_none=True)
+            )
         if row["received_at"] is None:
             row["received_at"] = row["occurred_at"]
         if event.items is not None:
@@ -114,17 +135,17 @@ class NearlineFormat:
                 [item.model_dump(exclude_none=True) for item in event.items]
             ).decode()
         if event.properties is not None:
-            row["properties"] = orjson.dumps(event.properties).decode()
+            row["properties"] = orjson.dumps(event.properties, default=str).decode()
         return row
 
 
-def content_hash(fields: dict[str, Any]) -> str:
+def content_hash(fields: Mapping[str, Any]) -> str:
     """Id of an event that has none: SHA-256 of its fields, in any order, 128 bits."""
     text = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS, default=str)
     return hashlib.sha256(text).hexdigest()[:32]
 
 
-def _typed(name: str, value: Any) -> Any:
+def _converted(name: str, value: Any) -> Any:
     """CSV gives text only and Parquet naive times; JSON passes as it is."""
     if isinstance(value, datetime) and value.tzinfo is None:
         return value.replace(tzinfo=UTC)
@@ -136,7 +157,7 @@ def _typed(name: str, value: Any) -> Any:
         except orjson.JSONDecodeError:
             return value
     if name in _INTEGER_FIELDS and value.isascii() and value.isdigit():
-        return int(value)
+        return int(value) if len(value) <= _MAX_INTEGER_DIGITS else value
     return value
 
 
@@ -146,44 +167,58 @@ def _leaking_field(row: dict[str, Any]) -> tuple[str, IdentifierKind] | None:
         if text is not None and (kind := _find_identifier(text)):
             return name, kind
     for name in _JSON_FIELDS:
-        for text in _texts(row[name]):
-            if kind := _find_identifier(text):
-                return name, kind
+        if row[name] is not None:
+            for text in _texts(row[name]):
+                if kind := _find_identifier(text):
+                    return name, kind
     return None
 
 
 def _texts(value: Any) -> list[str]:
-    """Every text inside nested JSON, keys included; ids of items are held by pattern."""
+    """Every text inside nested JSON, keys included; item ids are held by pattern."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, dict):
-        return [text for pair in value.items() for part in pair for text in _texts(part)]
+        return [
+            text for pair in value.items() for part in pair for text in _texts(part)
+        ]
     if isinstance(value, list | tuple):
         return [text for inner in value for text in _texts(inner)]
-    if hasattr(value, "item_category"):
+    if isinstance(value, Item):
         return [text for text in (value.item_category, value.item_brand) if text]
-    return []
+    if value is None or isinstance(value, bool | int | float):
+        return []
+    return [str(value)]
 
 
-def _rejection(problem: ValidationError, fields: dict[str, Any]) -> Rejection:
-    error = problem.errors(include_url=False, include_context=False)[0]
-    path = [str(part) for part in error["loc"]]
-    field = path[0] if path else "event"
+def _rejection(problem: ValidationError, fields: Mapping[str, Any]) -> Rejection:
+    errors = problem.errors(include_url=False, include_context=False)
+    refused = frozenset(str(error["loc"][0]) for error in errors if error["loc"])
     name = fields.get("event_name")
-    event_name = name if isinstance(name, str) and name.isidentifier() else None
-    if error["type"] == "extra_forbidden" and len(path) == 1:
-        # A sender's own key may itself be personal: it is named only when it is plain.
-        plain = field.isidentifier() and not find_identifier(field)
-        return Rejection(
-            field if plain else "(unknown field)",
-            "is not a field of the event contract; put it under properties",
-            event_name,
-        )
-    if error["type"] == "missing":
-        return Rejection(field, "is missing; every event needs it", event_name)
+    is_name = isinstance(name, str) and _NAME.fullmatch(name)
+    error = errors[0]
     message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "value_error" and not path:
-        return Rejection(message.split(" ", 1)[0], message, event_name)
-    return Rejection(
-        field, f"{message}; got {type_name(error['input'])}", event_name
-    )
+    path = error["loc"]
+    if not path:
+        # A rule over several fields words the one that is missing or wrong first.
+        field, reason = message.split(" ", 1)
+    elif error["type"] == "extra_forbidden" and len(path) == 1:
+        # A sender's own key may itself be personal: it is named only when it is plain.
+        field = str(path[0])
+        field = field if is_plain_name(field) else "(unknown field)"
+        reason = "is not a field of the event contract; put it under properties"
+    else:
+        field = str(path[0])
+        is_missing = error["type"] == "missing" or error["input"] is None
+        reason = f"{message}; got {type_name(error['input'])}"
+        if is_missing:
+            reason = "is missing; every event needs it"
+        if field == "items" and len(path) > 1:
+            reason = _in_item_line(path[1:], "is missing" if is_missing else reason)
+    return Rejection(field, reason, name if is_name else None, refused)
+
+
+def _in_item_line(path: tuple[int | str, ...], reason: str) -> str:
+    """Adds where in `items` the fault is, without a key that the contract lacks."""
+    known = "".join(f", {part}" for part in path[1:] if part in Item.model_fields)
+    return f"line {int(path[0]) + 1}{known}: {reason}"

@@ -11,6 +11,7 @@ from nearline.events.contract import Pseudonym
 from nearline.privacy.suppression import KeyType, Reason, count_suppressed, suppress
 from nearline.settings import load_settings
 
+
 @click.group(short_help="Suppress what is kept of a visitor or a user.")
 def privacy() -> None:
     """Decide whose data may be used."""

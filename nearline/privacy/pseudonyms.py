@@ -12,15 +12,17 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from nearline.errors import InputError
 from nearline.settings import Settings
 
 _KEY_BYTES = 32
+_MIN_KEY_BYTES = 16
 _PSEUDONYM_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Pseudonymizer:
-    """Turns an identifier into `<prefix>_<22 characters>`, the same for the same key."""
+    """Turns an identifier into `<prefix>_<22 characters>`, one and the same per key."""
 
     key: bytes
 
@@ -35,13 +37,30 @@ class Pseudonymizer:
 
 
 def load_pseudonymizer(settings: Settings) -> Pseudonymizer:
-    """The pseudonymizer of this installation; makes a random key at first use."""
+    """The pseudonymizer of this installation; makes a random key at first use.
+
+    Raises:
+        InputError: the key is too short to protect anything, or its file is damaged.
+    """
     if settings.pseudonym_key is not None:
-        return Pseudonymizer(settings.pseudonym_key.get_secret_value().encode())
+        key = settings.pseudonym_key.get_secret_value().encode()
+        if len(key) < _MIN_KEY_BYTES:
+            raise InputError(
+                f"NEARLINE_PSEUDONYM_KEY has less than {_MIN_KEY_BYTES} characters; "
+                "set a longer secret, or unset it to have one made"
+            )
+        return Pseudonymizer(key)
     path = settings.keys / "pseudonym.key"
     if not path.exists():
         _write_new_key(path)
-    return Pseudonymizer(bytes.fromhex(path.read_text().strip()))
+    try:
+        key = bytes.fromhex(path.read_text().strip())
+    except ValueError:
+        key = b""
+    if len(key) < _MIN_KEY_BYTES:
+        # Making a new one would cut every visitor off from their past.
+        raise InputError(f"the pseudonym key in {path} is damaged; restore it")
+    return Pseudonymizer(key)
 
 
 def _write_new_key(path: Path) -> None:

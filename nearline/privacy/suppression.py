@@ -5,11 +5,13 @@ key was listed takes a full rebuild of the warehouse, so the digest of the list 
 was last built with is kept beside it.
 """
 
+import fcntl
 import hashlib
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,39 +21,47 @@ from nearline.settings import Settings
 KeyType = Literal["visitor", "user"]
 Reason = Literal["erased", "opted_out"]
 
-_SCHEMA = pa.schema(
-    [
-        pa.field("key_type", pa.string(), nullable=False),
-        pa.field("key_value", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("suppressed_at", pa.timestamp("us"), nullable=False),
-    ]
+_FIELDS: tuple["pa.Field[Any]", ...] = (
+    pa.field("key_type", pa.string(), nullable=False),
+    pa.field("key_value", pa.string(), nullable=False),
+    pa.field("reason", pa.string(), nullable=False),
+    pa.field("suppressed_at", pa.timestamp("us"), nullable=False),
 )
+_SCHEMA = pa.schema(_FIELDS)
 
 
 def suppress(
     settings: Settings, key_type: KeyType, key: str, reason: Reason, now: datetime
 ) -> bool:
     """Lists a key; returns False where it was listed before."""
-    table = _load(settings)
-    listed = zip(
-        table["key_type"].to_pylist(), table["key_value"].to_pylist(), strict=True
-    )
-    if (key_type, key) in set(listed):
-        return False
-    row = {
-        "key_type": key_type,
-        "key_value": key,
-        "reason": reason,
-        "suppressed_at": now.astimezone(UTC).replace(tzinfo=None),
-    }
-    longer = pa.concat_tables([table, pa.Table.from_pylist([row], _SCHEMA)])
     path = settings.suppression
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    pq.write_table(longer, draft)
-    draft.replace(path)
+    with _list_lock(path):
+        table = _load(settings)
+        listed = zip(
+            table["key_type"].to_pylist(), table["key_value"].to_pylist(), strict=True
+        )
+        if (key_type, key) in set(listed):
+            return False
+        row = {
+            "key_type": key_type,
+            "key_value": key,
+            "reason": reason,
+            "suppressed_at": now.astimezone(UTC).replace(tzinfo=None),
+        }
+        longer = pa.concat_tables([table, pa.Table.from_pylist([row], _SCHEMA)])
+        draft = path.with_name(f".{path.name}.draft")
+        pq.write_table(longer, draft)
+        draft.replace(path)
     return True
+
+
+@contextmanager
+def _list_lock(path: Path) -> Iterator[None]:
+    """Of two requests at once, the second reads what the first has written."""
+    with path.with_name(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def count_suppressed(settings: Settings) -> int:
@@ -86,4 +96,3 @@ def _load(settings: Settings) -> pa.Table:
 
 def _mark(settings: Settings) -> Path:
     return settings.suppression.with_name("applied.sha256")
-
