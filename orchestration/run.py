@@ -53,7 +53,9 @@ def prepare_environment(settings: Settings) -> None:
     settings.dagster.mkdir(parents=True, exist_ok=True)
     configuration = settings.dagster / "dagster.yaml"
     if not configuration.exists():
-        configuration.write_text("telemetry:\n  enabled: false\n")
+        configuration.write_text(
+            "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+        )
     os.environ["NEARLINE_HOME"] = str(settings.home)
     os.environ["DAGSTER_HOME"] = str(settings.dagster)
     os.environ["GX_ANALYTICS_ENABLED"] = "false"

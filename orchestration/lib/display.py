@@ -31,7 +31,7 @@ class _Handler(logging.Handler):
     """Follows the steps of one run on the console."""
 
     def __init__(self, console: Console, status: Status) -> None:
-        super().__init__(logging.INFO)
+        super().__init__(logging.DEBUG)
         self.console = console
         self.status = status
         self.started: dict[str, float] = {}
@@ -41,8 +41,9 @@ class _Handler(logging.Handler):
         event = meta.get("dagster_event")
         step = meta.get("step_key") or getattr(event, "step_key", None)
         if event is None:
-            if step in _WORDS:
-                self.status.update(f"{_WORDS[step]}: {meta.get('orig_message', '')}")
+            message = str(meta.get("orig_message", ""))
+            if step in _WORDS and message.startswith("built "):
+                self.status.update(f"{_WORDS[step]}: {message}")
             return
         if event.event_type == dg.DagsterEventType.STEP_START:
             self.started[step] = time.monotonic()

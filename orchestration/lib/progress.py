@@ -15,6 +15,6 @@ PROGRESS_LOGGER = "nearline.progress"
 def progress_logger(_: dg.InitLoggerContext) -> logging.Logger:
     """The Python logger that the display listens to."""
     logger = logging.getLogger(PROGRESS_LOGGER)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG)  # Dagster logs the success of a step as debug
     logger.propagate = False
     return logger
