@@ -38,7 +38,7 @@ units as (
             as add_to_cart_count,
         coalesce(
             sum(outcomes.revenue_cents)
-                filter (where outcomes.event_name = 'purchase'),
+            filter (where outcomes.event_name = 'purchase'),
             0
         ) as revenue_cents,
         coalesce(sum(outcomes.engaged_milliseconds), 0) as engaged_milliseconds,

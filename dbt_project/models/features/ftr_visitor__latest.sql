@@ -19,15 +19,15 @@ known_so_far as (
         received_at,
         max(occurred_at) over so_far as last_event_at,
         arg_max(page_type, (occurred_at, event_id))
-            filter (where page_type is not null) over so_far as last_page_type,
+        filter (where page_type is not null) over so_far as last_page_type,
         arg_max(item_id, (occurred_at, event_id))
-            filter (where item_id is not null) over so_far as last_item_id,
+        filter (where item_id is not null) over so_far as last_item_id,
         arg_max(item_category, (occurred_at, event_id))
-            filter (where item_category is not null) over so_far as last_item_category,
+        filter (where item_category is not null) over so_far as last_item_category,
         arg_max(item_id, (occurred_at, event_id))
-            filter (where event_name = 'add_to_cart') over so_far as last_cart_item_id,
+        filter (where event_name = 'add_to_cart') over so_far as last_cart_item_id,
         max(occurred_at)
-            filter (where event_name = 'purchase') over so_far as last_purchase_at,
+        filter (where event_name = 'purchase') over so_far as last_purchase_at,
         row_number() over (
             partition by visitor_id, received_at
             order by occurred_at desc, event_id desc

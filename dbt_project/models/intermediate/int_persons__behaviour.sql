@@ -10,10 +10,17 @@ sessions as (
 
 ),
 
+last_day as (
+
+    select max(session_date) as session_date
+    from sessions
+
+),
+
 final as (
 
     select
-        person_id,
+        sessions.person_id,
         count(*) as session_count,
         cast(sum(page_view_count) as bigint) as page_view_count,
         {{ exact_sum('engaged_seconds') }} as engaged_seconds,
@@ -22,10 +29,11 @@ final as (
         cast(sum(purchase_count) as bigint) as purchase_count,
         cast(sum(revenue_cents) as bigint) as revenue_cents,
         date_diff(
-            'day', max(session_date), (select max(session_date) from sessions)
+            'day', max(sessions.session_date), max(last_day.session_date)
         ) as recency_days,
     from sessions
-    group by person_id
+    cross join last_day
+    group by sessions.person_id
 
 )
 

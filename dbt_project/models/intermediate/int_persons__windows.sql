@@ -108,11 +108,11 @@ changes as (
         window_days,
         person_id,
         last_at + to_days(window_days) as changed_at,
-        -session_count,
-        -page_view_count,
-        -engagement_score_milli,
-        -order_count,
-        -order_day_count,
+        -session_count as session_count,
+        -page_view_count as page_view_count,
+        -engagement_score_milli as engagement_score_milli,
+        -order_count as order_count,
+        -order_day_count as order_day_count,
     from facts
     cross join window_lengths
 

@@ -12,31 +12,43 @@ events as (
 
 ),
 
-purchase_lines as (
+purchases as (
 
     select
         orders.order_id,
         orders.source,
         events.event_id,
-        {{ item_lines('events') }} as line,
+        {{ item_list('events') }} as items,
     from orders
     inner join events
         on orders.purchase_event_id = events.event_id
 
 ),
 
+purchase_lines as (
+
+    select
+        order_id,
+        source,
+        event_id,
+        unnest(items) as line,
+        generate_subscripts(items, 1) as line_number,
+    from purchases
+
+),
+
 final as (
 
     select
-        md5(event_id || '|' || line.line_number) as order_item_id,
+        md5(event_id || '|' || line_number) as order_item_id,
         order_id,
         source,
         line.item_id,
         line.item_category,
         line.item_brand,
         line.price_cents,
-        line.quantity,
-        line.price_cents * line.quantity as revenue_cents,
+        coalesce(line.quantity, 1) as quantity,
+        line.price_cents * coalesce(line.quantity, 1) as revenue_cents,
     from purchase_lines
     where line.item_id is not null
 

@@ -30,10 +30,14 @@ priorities as (
 -- periods are cut there and put together again where nothing changed.
 moments as (
 
-    select person_id, valid_from as moment
+    select
+        person_id,
+        valid_from as moment,
     from periods
     union
-    select person_id, valid_to as moment
+    select
+        person_id,
+        valid_to as moment,
     from periods
     where valid_to is not null
 

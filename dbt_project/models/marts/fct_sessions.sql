@@ -46,7 +46,7 @@ sessions as (
         -- Signed in beats anonymous; the last account seen beats earlier ones.
         coalesce(
             arg_max(person_id, session_event_number)
-                filter (where user_id is not null),
+            filter (where user_id is not null),
             arg_min(person_id, session_event_number)
         ) as person_id,
         arg_min(visitor_id, session_event_number) as visitor_id,
@@ -72,9 +72,9 @@ sessions as (
         max(scroll_rate) as deepest_scroll_rate,
         count(engaged_milliseconds) > 0 as has_dwell,
         arg_min(page_path, session_event_number)
-            filter (where event_name = 'page_view') as landing_path,
+        filter (where event_name = 'page_view') as landing_path,
         arg_max(page_path, session_event_number)
-            filter (where event_name = 'page_view') as exit_path,
+        filter (where event_name = 'page_view') as exit_path,
         arg_min(
             {{ channel('utm_source', 'utm_medium', 'referrer_host') }},
             session_event_number

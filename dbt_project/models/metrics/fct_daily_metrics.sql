@@ -16,8 +16,9 @@ segments as (
 
 ),
 
--- The segment that a person was in up to the moment at which the session began: one that
--- begins at that very moment may come from the session, which never explains itself.
+-- The segment that a person was in up to the moment at which the session began: one
+-- that begins at that very moment may come from the session, and a session never
+-- explains itself.
 sessions_segmented as (
 
     select
@@ -27,8 +28,9 @@ sessions_segmented as (
     left join segments
         on
             sessions.person_id = segments.person_id
-            and segments.valid_from < sessions.started_at
-            and sessions.started_at <= coalesce(segments.valid_to, timestamp '9999-12-31')
+            and sessions.started_at > segments.valid_from
+            and sessions.started_at
+            <= coalesce(segments.valid_to, timestamp '9999-12-31')
 
 ),
 
