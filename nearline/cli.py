@@ -3,6 +3,7 @@
 A command is imported when it is called, so `--help` costs no import of a data library.
 """
 
+import errno
 import importlib
 import json
 import sys
@@ -20,6 +21,15 @@ _COMMANDS = {
     "ingest": "nearline.landing.command:ingest",
     "dashboards": "nearline.dashboards.command:dashboards",
     "privacy": "nearline.privacy.command:privacy",
+}
+# What the user can mend; any other operating system error is a bug and shows its trace.
+_STORAGE_PROBLEMS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTDIR,
 }
 _ENTRY_POINT_GROUP = "nearline.commands"
 
@@ -97,3 +107,9 @@ def main() -> None:
     except NearlineError as problem:
         click.echo(f"error: {problem}", err=True)
         sys.exit(problem.exit_code)
+    except OSError as problem:
+        if problem.errno not in _STORAGE_PROBLEMS:
+            raise
+        place = f" ({problem.filename})" if problem.filename else ""
+        click.echo(f"error: {problem.strerror}{place}", err=True)
+        sys.exit(NearlineError.exit_code)

@@ -12,7 +12,10 @@ from nearline.privacy.suppression import KeyType, Reason, count_suppressed, supp
 from nearline.settings import load_settings
 
 
-@click.group(short_help="Suppress what is kept of a visitor or a user.")
+@click.group(
+    epilog="Example: nearline privacy suppress --visitor v_1f0a9c --reason erased",
+    short_help="Suppress what is kept of a visitor or a user.",
+)
 def privacy() -> None:
     """Decide whose data may be used."""
 

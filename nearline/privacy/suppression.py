@@ -84,8 +84,9 @@ def applied_digest(settings: Settings) -> str:
 
 def mark_applied(settings: Settings, digest: str) -> None:
     """Notes that the warehouse was built with the list of this digest."""
-    if digest:
-        _mark(settings).write_text(digest)
+    mark = _mark(settings)
+    if digest or mark.exists():
+        mark.write_text(digest)
 
 
 def _load(settings: Settings) -> pa.Table:

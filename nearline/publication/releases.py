@@ -103,6 +103,7 @@ def write_candidate(
                 data_up_to=_last_arrival(warehouse),
                 landings=_last_landings(warehouse),
                 tables=tables,
+                suppression=applied_digest(settings),
             )
         (draft / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n")
         draft.rename(release)
@@ -245,9 +246,11 @@ def _write_days(
     folder.mkdir()
     day = table.day_column
     generation = _generation(warehouse, table, columns)
+    # Hashed twice: DuckDB's hash of a pair is the exclusive or of two hashes, in which
+    # the numbers of an even count of rows changed together would cancel out.
     found = warehouse.execute(
         f"select {day}, count(*), "
-        f"cast(bit_xor(hash({table.key}, change_seq)) as varchar) "
+        f"cast(bit_xor(hash(hash({table.key}, change_seq))) as varchar) "
         f"from {table.name} group by {day} order by {day}"
     ).fetchall()
     days = {str(date): f"{generation}: {rows}-{mark}" for date, rows, mark in found}

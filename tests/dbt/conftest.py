@@ -54,7 +54,12 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> list[list[Row]]:
     ]
     rng = random.Random(1)
     pieces: list[list[Row]] = [[] for _ in range(PIECES)]
+    corrected = {line["event_id"] for line in CORRECTIONS}
     for line in lines + FIRST_ARRIVALS:
+        if line["event_id"] in corrected:
+            # First what will turn out wrong, then what corrects it.
+            pieces[0].append(line)
+            continue
         rng.choice(pieces).append(line)
         if rng.random() < 0.06:
             rng.choice(pieces).append(line)
@@ -62,7 +67,6 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> list[list[Row]]:
             again = parse(line["received_at"]) + timedelta(hours=2)
             rng.choice(pieces).append(line | {"received_at": moment(again)})
     for line in CORRECTIONS:
-        # Mostly after the version that they correct, sometimes before.
         rng.choice(pieces[1:]).append(line)
     for piece in pieces:
         rng.shuffle(piece)

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Warehouse:
-    """One home. `target` is where dbt keeps what it parsed; builds may share it."""
+    """One home. `target` is where dbt keeps what it parsed; homes share it in turn."""
 
     home: Path
     target: Path
@@ -90,32 +90,30 @@ class Warehouse:
             names = [column[0] for column in found.description]
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
-    def tables(self) -> list[str]:
-        """Tables that dbt built; views hold nothing of their own."""
-        return [
-            row["table_name"]
+    def tables(self) -> dict[str, list[str]]:
+        """Tables that dbt built, with their columns; views hold nothing of their own."""
+        return {
+            row["table_name"]: row["columns"]
             for row in self.rows(
-                "select table_name from duckdb_tables() where not internal "
-                "order by table_name"
+                "select table_name, list(column_name order by column_index) as columns "
+                "from duckdb_columns() where table_name in "
+                "(select table_name from duckdb_tables() where not internal) "
+                "group by table_name order by table_name"
             )
-        ]
-
-    def columns(self, table: str) -> list[str]:
-        return [
-            row["column_name"]
-            for row in self.rows(
-                "select column_name from duckdb_columns() "
-                f"where table_name = '{table}' order by column_index"
-            )
-        ]
+        }
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
         return [str(DBT), "--no-use-colors", *arguments]
 
     def _environment(self) -> dict[str, str]:
+        # dbt parses anew, for seconds, when the path of the home changes: so all homes
+        # take turns behind one link.
+        link = self.target / "home"
+        link.unlink(missing_ok=True)
+        link.symlink_to(self.home, target_is_directory=True)
         return {
             **os.environ,
-            "NEARLINE_HOME": str(self.home),
+            "NEARLINE_HOME": str(link),
             "DBT_TARGET_PATH": str(self.target),
             "DBT_LOG_PATH": str(self.target),
         }
@@ -125,17 +123,15 @@ def differences(
     one: Warehouse, other: Warehouse, ignored: frozenset[str] = frozenset()
 ) -> dict[str, str]:
     """What differs, table by table, row for row, in every column but `change_seq`."""
-    assert one.tables() == other.tables()
+    tables = one.tables()
+    assert tables == other.tables()
     found = {}
     with duckdb.connect() as connection:
         connection.execute(f"attach '{one.file}' as one (read_only)")
         connection.execute(f"attach '{other.file}' as other (read_only)")
-        for table in one.tables():
-            assert one.columns(table) == other.columns(table)
+        for table, names in tables.items():
             columns = ", ".join(
-                name
-                for name in one.columns(table)
-                if name not in ignored | {"change_seq"}
+                name for name in names if name not in ignored | {"change_seq"}
             )
             for left, right in (("one", "other"), ("other", "one")):
                 rows = connection.execute(

@@ -1,5 +1,6 @@
 """REES46 rows become raw rows: prices in cents, the shop's visitor number nowhere."""
 
+import csv
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,27 +121,21 @@ def test_rows_keep_the_sources_columns(settings: Settings, tmp_path: Path) -> No
 def test_the_visitor_number_is_nowhere_in_what_was_landed(
     settings: Settings, tmp_path: Path, kind: str
 ) -> None:
-    refused = ["", "2019-10-01 00:00:00 UTC,wish,1,,,,1,541312140,s\n"]
-    refused += ["yesterday,view,1,,,,1,541312140,s\n"]
-    refused += ["2019-10-01 00:00:00 UTC,view,1,,,,-1,541312140,s\n"]
-    refused += ["2019-10-01 00:00:00 UTC,view,1,,,,1,541312140 x,s\n"]
-    text = HEADER + ROWS + "".join(refused)
+    refused = (
+        "2019-10-01 00:00:00 UTC,wish,1,,,,1,541312140,s\n"
+        "yesterday,view,1,,,,1,541312140,s\n"
+        "2019-10-01 00:00:00 UTC,view,1,,,,-1,541312140,s\n"
+        "2019-10-01 00:00:00 UTC,view,1,,,,1,541312140 x,s\n"
+    )
     path = tmp_path / f"shop.{kind}"
-    if kind == "csv":
-        path.write_text(text)
-    else:
-        names = HEADER.strip().split(",")
+    path.write_text(HEADER + ROWS + refused)
+    if kind == "jsonl":
+        rows = list(csv.DictReader(path.read_text().splitlines()))
         lines = [
-            {name: value for name, value in zip(names, line.split(","), strict=True)}
-            for line in text.splitlines()[1:]
+            {name: text for name, text in row.items() if text} | {"extra": 541312140}
+            for row in rows
         ]
-        path.write_text(
-            "".join(
-                json.dumps({n: v for n, v in {**line, "extra": 541312140}.items() if v})
-                + "\n"
-                for line in lines
-            )
-        )
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     landing = land_file(settings, path, "rees46")
     assert (landing.accepted_count, landing.rejected_count) == (4, 4)
     kept = all_bytes(settings.raw)

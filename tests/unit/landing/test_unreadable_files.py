@@ -1,7 +1,7 @@
 """A file that cannot be read stops itself alone, by name and line."""
 
-import gzip
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,10 +129,8 @@ def test_the_line_where_a_gzip_stream_was_cut_is_the_first_one_missing(
     settings: Settings, tmp_path: Path
 ) -> None:
     path = _cut_gzip(tmp_path)
-    read = 0
-    with gzip.open(path) as lines, pytest.raises(EOFError):
-        for _ in lines:
-            read += 1
+    unpacker = zlib.decompressobj(wbits=31)
+    read = unpacker.decompress(path.read_bytes()).count(b"\n")
     assert 0 < read < len(EVENTS)
     with pytest.raises(InputError, match=f"line {read + 1}: the gzip stream"):
         land_file(settings, path, "nearline")
