@@ -91,28 +91,28 @@ window_lengths as (
 changes as (
 
     select
-        window_days,
-        person_id,
-        first_at as changed_at,
-        session_count,
-        page_view_count,
-        engagement_score_milli,
-        order_count,
-        order_day_count,
+        window_lengths.window_days,
+        facts.person_id,
+        facts.first_at as changed_at,
+        facts.session_count,
+        facts.page_view_count,
+        facts.engagement_score_milli,
+        facts.order_count,
+        facts.order_day_count,
     from facts
     cross join window_lengths
 
     union all
 
     select
-        window_days,
-        person_id,
-        last_at + to_days(window_days) as changed_at,
-        -session_count as session_count,
-        -page_view_count as page_view_count,
-        -engagement_score_milli as engagement_score_milli,
-        -order_count as order_count,
-        -order_day_count as order_day_count,
+        window_lengths.window_days,
+        facts.person_id,
+        facts.last_at + to_days(window_lengths.window_days) as changed_at,
+        -facts.session_count as session_count,
+        -facts.page_view_count as page_view_count,
+        -facts.engagement_score_milli as engagement_score_milli,
+        -facts.order_count as order_count,
+        -facts.order_day_count as order_day_count,
     from facts
     cross join window_lengths
 

@@ -101,13 +101,16 @@ watermark as (
 memberships_known as (
 
     select
-        person_id,
-        segment,
-        valid_from,
-        case when valid_to <= received_up_to then valid_to end as valid_to,
+        memberships.person_id,
+        memberships.segment,
+        memberships.valid_from,
+        case
+            when memberships.valid_to <= watermark.received_up_to
+                then memberships.valid_to
+        end as valid_to,
     from memberships
     cross join watermark
-    where valid_from <= received_up_to
+    where memberships.valid_from <= watermark.received_up_to
 
 ),
 

@@ -31,7 +31,7 @@ purchase_lines as (
         order_id,
         source,
         event_id,
-        unnest(items) as line,
+        unnest(items) as item,
         generate_subscripts(items, 1) as line_number,
     from purchases
 
@@ -43,14 +43,14 @@ final as (
         md5(event_id || '|' || line_number) as order_item_id,
         order_id,
         source,
-        line.item_id,
-        line.item_category,
-        line.item_brand,
-        line.price_cents,
-        coalesce(line.quantity, 1) as quantity,
-        line.price_cents * coalesce(line.quantity, 1) as revenue_cents,
+        item.item_id,
+        item.item_category,
+        item.item_brand,
+        item.price_cents,
+        coalesce(item.quantity, 1) as quantity,
+        item.price_cents * coalesce(item.quantity, 1) as revenue_cents,
     from purchase_lines
-    where line.item_id is not null
+    where item.item_id is not null
 
 )
 
