@@ -14,7 +14,7 @@ import pytest
 from nearline.simulate import Plan, simulate
 from tests.dbt.nasty_visitors import CORRECTIONS, FIRST_ARRIVALS, moment
 from tests.dbt.reference_sessions import parse
-from tests.dbt.warehouse import Warehouse
+from tests.dbt.warehouse import BUILD, Warehouse
 
 Row = dict[str, Any]
 
@@ -80,11 +80,11 @@ def lines(pieces: list[list[Row]]) -> list[Row]:
 
 @pytest.fixture(scope="session")
 def in_pieces(homes: Path, target: Path, pieces: list[list[Row]]) -> Warehouse:
-    """Built piece by piece, the last time with every test of the project."""
+    """Built piece by piece, the last time with every data test of the project."""
     warehouse = Warehouse(homes / "in_pieces", target)
     for number, piece in enumerate(pieces, start=1):
         warehouse.land(piece, f"piece_{number}")
-        warehouse.dbt("build" if number == PIECES else "run")
+        warehouse.dbt(*(BUILD if number == PIECES else ("run",)))
     return warehouse
 
 

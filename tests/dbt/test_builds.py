@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dbt.warehouse import Warehouse, differences
+from tests.dbt.warehouse import BUILD, Warehouse, differences
 
 BUILT_EMPTY = {"fct_events", "fct_sessions", "fct_daily_metrics", "ftr_visitor__latest"}
 
@@ -30,7 +30,7 @@ def test_build_works_on_an_empty_home_twice_in_a_row(
 def test_build_without_news_changes_nothing(homes: Path, in_pieces: Warehouse) -> None:
     again = in_pieces.copy_to(homes / "again")
 
-    again.dbt("build")
+    again.dbt(*BUILD)
 
     assert differences(in_pieces, again) == {}
     for table in ("int_events__deduplicated", "fct_events", "fct_sessions"):

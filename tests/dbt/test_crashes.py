@@ -7,7 +7,7 @@ import pytest
 
 from nearline.privacy.suppression import suppress
 from tests.dbt.conftest import LateHistory, Row, echoes
-from tests.dbt.warehouse import Warehouse, differences
+from tests.dbt.warehouse import BUILD, Warehouse, differences
 
 SUPPRESSED_VISITOR = "v_engaged_buyer"
 SUPPRESSED_USER = "u_first_one"
@@ -23,7 +23,7 @@ def survivor(homes: Path, late_history: LateHistory, lines: list[Row]) -> Wareho
     warehouse.kill_dbt_at("START sql incremental model main.fct_events", "run")
     warehouse.land(echoes(lines, seed=3, count=200), "third")
     warehouse.kill_dbt_at("OK created sql incremental model main.fct_events", "run")
-    warehouse.dbt("build")
+    warehouse.dbt(*BUILD)
     return warehouse
 
 

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from nearline.landing.landings import land_file
-from tests.dbt.warehouse import Row, Warehouse
+from tests.dbt.warehouse import BUILD, Row, Warehouse
 
 LOG = (
     Path(__file__).resolve().parents[3]
@@ -25,7 +25,7 @@ def shop(homes: Path, target: Path) -> Warehouse:
     warehouse.home.mkdir()
     landing = land_file(warehouse.settings, LOG, "rees46")
     assert landing.rejected_count == 0
-    warehouse.dbt("build")
+    warehouse.dbt(*BUILD)
     return warehouse
 
 

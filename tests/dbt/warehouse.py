@@ -20,6 +20,9 @@ DBT = Path(sys.executable).with_name("dbt")
 PROVENANCE = frozenset({"landing_id", "source_file", "source_row"})
 """Which landing an event came from: told by the arrival, so it differs by its order."""
 
+BUILD = ("build", "--exclude-resource-type", "unit_test")
+"""Models and data tests. Unit tests judge the code, whatever the data: once is enough."""
+
 Row = dict[str, Any]
 
 

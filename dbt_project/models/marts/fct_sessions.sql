@@ -18,25 +18,11 @@ events as (
 
 ),
 
-{% if is_incremental() %}
 events_in_changed_sessions as (
 
-    select *
-    from events
-    where session_id in (
-        select session_id
-        from events
-        where change_seq > {{ last_change_seq(this) }}
-    )
+    {{ in_changed_sessions('events', this) }}
 
 ),
-{% else %}
-events_in_changed_sessions as (
-
-    select * from events
-
-),
-{% endif %}
 
 sessions as (
 

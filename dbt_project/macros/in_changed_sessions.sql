@@ -1,0 +1,15 @@
+{#
+    The rows of `events` whose session `relation` has yet to take up: all of them in a
+    full build, in an increment those of sessions with a row of a later change.
+#}
+{% macro in_changed_sessions(events, relation) -%}
+    select *
+    from {{ events }}
+    {%- if is_incremental() %}
+    where session_id in (
+        select session_id
+        from {{ events }}
+        where change_seq > {{ last_change_seq(relation) }}
+    )
+    {%- endif %}
+{%- endmacro %}
