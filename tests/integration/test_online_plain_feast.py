@@ -19,6 +19,7 @@ from tests.unit.online.small_shop import (
     TABLE,
     activity,
     in_another_process,
+    kept,
     publish,
     write_table,
 )
@@ -119,7 +120,7 @@ def test_a_training_set_sees_what_was_known_at_each_moment(
 ) -> None:
     from feast import FeatureStore
 
-    store = FeatureStore(repo_path=str(settings_with_history.online))
+    store = kept(FeatureStore(repo_path=str(settings_with_history.online)))
     second = timedelta(seconds=1)
     moments = [
         NOON - second,

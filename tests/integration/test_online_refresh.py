@@ -16,6 +16,7 @@ from tests.unit.online.small_shop import (
     NOON,
     TABLE,
     activity,
+    kept,
     new_release,
     write_feature_repo,
     write_table,
@@ -50,7 +51,7 @@ def read(
     """What a plain Feast client gets; a name is looked up as a service."""
     from feast import FeatureStore
 
-    store = FeatureStore(repo_path=str(settings.online))
+    store = kept(FeatureStore(repo_path=str(settings.online)))
     if isinstance(features, str):
         features = store.get_feature_service(features)
     rows = [{"visitor_id": visitor} for visitor in visitors]
@@ -205,7 +206,7 @@ def test_a_failure_in_the_middle_leaves_older_values_and_can_be_repeated(
 def read_full(settings: Settings, refs: list[str]) -> dict[str, list[Any]]:
     from feast import FeatureStore
 
-    store = FeatureStore(repo_path=str(settings.online))
+    store = kept(FeatureStore(repo_path=str(settings.online)))
     answer = store.get_online_features(
         features=refs, entity_rows=[{"visitor_id": "ann"}], full_feature_names=True
     ).to_dict()
@@ -252,13 +253,13 @@ def test_the_bytes_are_those_that_feast_writes(
 
     stock = Settings(home=tmp_path / "stock")
     stock.online.mkdir(parents=True)
-    store = FeatureStore(config=RepoConfig(**reader_configuration(stock)))
+    store = kept(FeatureStore(config=RepoConfig(**reader_configuration(stock))))
     defined = load_definitions(repo, settings.home)
     store.apply([*defined.entities, *defined.views])
     frame = pd.DataFrame(rows)[
         ["visitor_id", "event_timestamp", "created_timestamp", *fields]
     ].astype({"revenue_cents_1h": "Int64"})
-    store.write_to_online_store(VIEW, frame)
+    store.write_to_online_store(VIEW, frame, allow_registry_cache=False)
 
     assert table_rows(settings) == table_rows(stock)
     assert len(table_rows(stock)) == 4
@@ -285,12 +286,18 @@ def test_writing_through_feast_keeps_the_newer_value(
     refresh(settings, new_release(settings, "r1", [activity("ann", 2, 10)]), repo)
     configuration = reader_configuration(settings)
     configuration["online_store"]["type"] = TYPE
-    writer = FeatureStore(config=RepoConfig(**configuration))
+    writer = kept(FeatureStore(config=RepoConfig(**configuration)))
 
     def write(minutes: float, value: int) -> None:
         row = activity("ann", minutes, value)
         names = ("visitor_id", "event_timestamp", "created_timestamp", FIELD)
-        writer.write_to_online_store(VIEW, pd.DataFrame([{n: row[n] for n in names}]))
+        # Feast caches views by the address of the registry that it has read, which may
+        # have been another test's.
+        writer.write_to_online_store(
+            VIEW,
+            pd.DataFrame([{n: row[n] for n in names}]),
+            allow_registry_cache=False,
+        )
 
     write(1, 9)
     assert values(settings, "ann") == [10]
@@ -310,7 +317,7 @@ def test_values_that_plain_feast_overwrote_are_mended(
     refresh(settings, release, repo)
     row = activity("ann", 1, 9)
     names = ("visitor_id", "event_timestamp", "created_timestamp", FIELD)
-    FeatureStore(repo_path=str(settings.online)).write_to_online_store(
+    kept(FeatureStore(repo_path=str(settings.online))).write_to_online_store(
         VIEW, pd.DataFrame([{name: row[name] for name in names}])
     )
     assert values(settings, "ann") == [9]

@@ -10,6 +10,7 @@ from nearline.online.refresh import ViewRefresh, refresh_online_store
 from nearline.settings import Settings
 from tests.unit.online.small_shop import (
     activity,
+    kept,
     new_release,
     view_source,
     write_feature_repo,
@@ -67,7 +68,7 @@ def refresh(
 def read(settings: Settings) -> dict[str, list[object]]:
     from feast import FeatureStore
 
-    store = FeatureStore(repo_path=str(settings.online))
+    store = kept(FeatureStore(repo_path=str(settings.online)))
     return dict(
         store.get_online_features(
             features=store.get_feature_service("features_v1"),

@@ -23,6 +23,7 @@ from nearline.online.refresh import refresh_online_store
 from nearline.settings import Settings
 from tests.unit.online.small_shop import (
     activity,
+    kept,
     new_release,
     write_feature_repo,
 )
@@ -268,7 +269,7 @@ def test_a_killed_refresh_loses_nothing_and_the_next_one_completes_it(
 def values_of(settings: Settings, views: list[str]) -> set[Any]:
     from feast import FeatureStore
 
-    store = FeatureStore(repo_path=str(settings.online))
+    store = kept(FeatureStore(repo_path=str(settings.online)))
     answer = store.get_online_features(
         features=[f"{view}:{ONE}" for view in views],
         entity_rows=[{"visitor_id": visitor} for visitor in VISITORS],

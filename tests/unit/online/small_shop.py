@@ -11,13 +11,15 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearline.settings import Settings
 from tests.releases import SCHEMAS
+
+T = TypeVar("T")
 
 NOON = datetime(2026, 3, 2, 12)
 TABLE = "ftr_visitor__activity_1h"
@@ -126,3 +128,16 @@ def in_another_process(script: str, *arguments: str) -> Any:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+_KEPT: list[object] = []
+
+
+def kept(store: T) -> T:
+    """The Feast store, kept until the process ends.
+
+    Feast caches views for the whole process by the address of the registry that it has
+    read: were one freed, another test's could come to lie there and be taken for it.
+    """
+    _KEPT.append(store)
+    return store
