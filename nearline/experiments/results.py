@@ -5,8 +5,6 @@ Not here: the statistics themselves, or what a metric means (SQL says that).
 """
 
 import math
-import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -27,6 +25,7 @@ from nearline.experiments.inference import (
 from nearline.experiments.sample_ratio import SRM_ALARM_LEVEL, srm_p_value
 from nearline.experiments.statistics import SufficientStatistics
 from nearline.experiments.verdict import verdict
+from nearline.replacement import replace_file
 
 CONTROL_VARIANT_KEY = "control"
 
@@ -201,7 +200,7 @@ def write_results(
     table = pa.Table.from_pylist(
         [asdict(result) for result in results], schema=RESULTS_SCHEMA
     )
-    _replace_parquet(table, Path(out_path))
+    replace_file(Path(out_path), lambda file: pq.write_table(table, file))
     return results
 
 
@@ -310,18 +309,3 @@ def _rows_of_table(table: pa.Table) -> list[MetricRow]:
 
 def _or_nan(value: float | None, unit_count: int | None) -> float:
     return math.nan if value is None or unit_count is None else value
-
-
-def _replace_parquet(table: pa.Table, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            pq.write_table(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

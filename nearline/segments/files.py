@@ -4,16 +4,13 @@ Belongs here: shapes on disk and replacing them in one step. No statistics.
 """
 
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nearline.replacement import replace_file
 from nearline.segments.behaviour import BEHAVIOUR_METRICS
 from nearline.segments.clustering import (
     K_MAX,
@@ -45,11 +42,11 @@ def write_clusters(
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(
+    replace_file(
         folder / ASSIGNMENT_FILE,
         lambda file: pq.write_table(clustering.assignment, file),
     )
-    _replace(folder / CARD_FILE, lambda file: file.write(text.encode()))
+    replace_file(folder / CARD_FILE, lambda file: file.write(text.encode()))
     return clustering
 
 
@@ -85,17 +82,3 @@ def _card(
             for number in range(model.k)
         ],
     }
-
-
-def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -16,16 +16,6 @@ DBT_PROJECT = DbtProject(ROOT / "dbt_project", profiles_dir=ROOT / "dbt_project"
 LEARNED_MODELS = "source:learned+"
 """Models that read what Python learnt from other models, and what hangs on them."""
 
-_TITLES = {
-    "staging": "staging",
-    "intermediate": "intermediate",
-    "marts": "marts",
-    "features": "features",
-    "experiments": "experiments",
-    "metrics": "metrics",
-    "ops": "operations",
-}
-
 
 class Translator(DagsterDbtTranslator):
     """Groups models by their folder and names the dbt group as owner."""
@@ -33,7 +23,8 @@ class Translator(DagsterDbtTranslator):
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         if dbt_resource_props["resource_type"] == "source":
             return "ingestion"
-        return _TITLES[dbt_resource_props["fqn"][1]]
+        folder: str = dbt_resource_props["fqn"][1]
+        return "operations" if folder == "ops" else folder
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> Sequence[str] | None:
         group = dbt_resource_props.get("group")
