@@ -5,8 +5,9 @@ thresholds, consent assumed for a source) is not here but in `dbt_project.yml`'s
 """
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -18,6 +19,33 @@ class Settings(BaseSettings):
     home: Path = Path(".nearline")
     pseudonym_key: SecretStr | None = None
     """Secret of the keyed hash. Unset: a random key is made in `keys/` at first use."""
+
+    pseudonym_key_id: str = "k1"
+    former_pseudonym_keys: dict[str, SecretStr] = {}
+    """Keys that were in use before, by id, oldest first (as JSON)."""
+
+    log_kind: Literal["sqlite", "kafka", "kinesis"] = "sqlite"
+    log_partitions: int = Field(default=3, ge=1, le=1000)
+    """Used when a Kafka topic or a Kinesis stream is made; SQLite has one partition."""
+    log_timeout_seconds: float = Field(default=10, gt=0)
+    """How long an append may take before the log counts as unavailable."""
+    log_retention_days: float = Field(default=7, ge=0)
+    """How long the embedded log keeps records that have been landed."""
+    kafka_bootstrap_servers: str = "localhost:9092"
+    kafka_topic_prefix: str = "nearline-"
+    kinesis_endpoint_url: str | None = None
+    """Unset: Amazon's own endpoint of `kinesis_region`."""
+    kinesis_region: str = "us-east-1"
+    kinesis_stream_prefix: str = "nearline-"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "log"
+
+    @property
+    def collector_config(self) -> Path:
+        """Write keys, origins and limits of the collector."""
+        return self.home / "collector.json"
 
     @property
     def raw(self) -> Path:

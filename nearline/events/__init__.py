@@ -7,6 +7,7 @@ from nearline.events.contract import (
     json_schema,
 )
 from nearline.events.identifiers import IdentifierKind, find_identifier
+from nearline.events.upgrading import upgrade_event
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -15,4 +16,5 @@ __all__ = [
     "Item",
     "find_identifier",
     "json_schema",
+    "upgrade_event",
 ]

@@ -1,10 +1,10 @@
 """The canonical, versioned event. One definition: JSON Schema and checks come from it.
 
 Names follow the GA4 e-commerce vocabulary. Versions are `major.minor`: a minor version
-adds optional fields, a major one changes meaning and needs an upgrader. An event of a
-later minor version than ours is accepted without the fields that we do not know yet;
-from a version that we do know, an unknown field is a mistake and is refused. Readers
-are therefore upgraded before senders: what was left out is not kept anywhere.
+adds optional fields, a major one changes meaning and needs an upgrader (`upgrading`).
+An event of a later minor version than ours is accepted without the fields that we do not
+know yet; from a version that we do know, an unknown field is a mistake and is refused.
+Readers are therefore upgraded before senders: what was left out is not kept anywhere.
 
 Identifiers in here are pseudonyms already; nothing in this module hashes anything.
 """
@@ -24,11 +24,14 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 SUPPORTED_MAJOR = 1
 
 # A client clock may run ahead of ours by this much before the event is refused.
 MAX_CLOCK_LEAD_SECONDS = 300
+
+# Beyond a century it is no clock: the bound keeps the arithmetic of times finite.
+MAX_SKEW = 100.0 * 366 * 86_400
 
 # A broken clock or a wrong unit gives times like 1970 or 56000, which would stretch
 # every window and calendar that is built on events.
@@ -77,13 +80,17 @@ def _parts(version: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
+def major_version(version: object) -> int | None:
+    """Major part of a `schema_version`; None where it is not written as one."""
+    if isinstance(version, str) and re.fullmatch(_VERSION_PATTERN, version, re.ASCII):
+        return _parts(version)[0]
+    return None
+
+
 def _is_later_minor(version: object) -> bool:
-    if version == SCHEMA_VERSION or not isinstance(version, str):
+    if version == SCHEMA_VERSION or major_version(version) != SUPPORTED_MAJOR:
         return False
-    if not re.fullmatch(_VERSION_PATTERN, version, re.ASCII):
-        return False
-    ours = _parts(SCHEMA_VERSION)
-    return ours < _parts(version) < (ours[0] + 1, 0)
+    return _parts(str(version)) > _parts(SCHEMA_VERSION)
 
 
 def _written_out(moment: object) -> object:
@@ -145,6 +152,7 @@ least one letter, since a number alone is most likely somebody's account."""
 Key = Annotated[str, _text(r"^[A-Za-z0-9_.:-]{1,64}$")]
 Name = Annotated[str, _text(r"^[a-z][a-z0-9_]{0,63}$")]
 ShortText = Annotated[str, StringConstraints(max_length=256)]
+PagePath = Annotated[str, _text(r"^/[^\s]{0,1023}$"), AfterValidator(_path_only)]
 Host = Annotated[str, _text(r"^[a-z0-9.-]{1,253}$")]
 Cents = Annotated[int, Field(ge=0, le=10**12, strict=True)]
 Currency = Annotated[str, _text(r"^[A-Z]{3}$")]
@@ -195,9 +203,7 @@ class Event(BaseModel):
     source_session_id: Key | None = None
     page_view_id: Key | None = None
 
-    page_path: (
-        Annotated[str, _text(r"^/[^\s]{0,1023}$"), AfterValidator(_path_only)] | None
-    ) = None
+    page_path: PagePath | None = None
     page_title: ShortText | None = None
     page_type: Name | None = None
     referrer_host: Host | None = None
@@ -217,6 +223,11 @@ class Event(BaseModel):
     order_id: Key | None = None
     revenue_cents: Cents | None = None
 
+    link_host: Host | None = None
+    """Where a clicked link leads; null for a click on something else."""
+    link_path: PagePath | None = None
+    element_id: Key | None = None
+
     content_type: Name | None = None
     content_id: Key | None = None
     search_term: ShortText | None = None
@@ -225,6 +236,10 @@ class Event(BaseModel):
     device_class: Literal["desktop", "mobile", "tablet", "tv", "other"] | None = None
     bot_reason: Name | None = None
     """Why the door took the sender for a bot; null for a person."""
+    clock_skew_seconds: Annotated[float, Field(ge=-MAX_SKEW, le=MAX_SKEW)] | None = None
+    """By how much the client's clock ran ahead; `occurred_at` is corrected by it."""
+    pseudonym_key_id: Key | None = None
+    """Which key made the pseudonyms; null where the sender made them."""
 
     consent_analytics: bool | None = None
     consent_personalization: bool | None = None

@@ -8,13 +8,14 @@ from pydantic import TypeAdapter, ValidationError
 from nearline.cli import print_json
 from nearline.errors import InputError
 from nearline.events.contract import Pseudonym
+from nearline.privacy.pseudonyms import load_keyring, rotate_key
 from nearline.privacy.suppression import KeyType, Reason, count_suppressed, suppress
 from nearline.settings import load_settings
 
 
 @click.group(
     epilog="Example: nearline privacy suppress --visitor v_1f0a9c --reason erased",
-    short_help="Suppress what is kept of a visitor or a user.",
+    short_help="Suppress a visitor or a user, find pseudonyms, rotate the key.",
 )
 def privacy() -> None:
     """Decide whose data may be used."""
@@ -61,3 +62,49 @@ def suppress_command(
             if is_new
             else "was listed before; nothing changed"
         )
+
+
+@privacy.command(
+    name="pseudonym",
+    epilog="Example: echo 4711 | nearline privacy pseudonym --user",
+)
+@click.option("--user", "is_user", is_flag=True, help="The identifier is an account's.")
+@click.option("--source", help="The identifier is a visitor's, of this source.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def pseudonym_command(is_user: bool, source: str | None, as_json: bool) -> None:
+    """Show what an identifier on standard input became, under every key.
+
+    It is read from there so that it stays out of the shell's history.
+    """
+    if is_user == (source is not None):
+        raise InputError("give either --user or --source")
+    identifier = click.get_text_stream("stdin").readline().strip()
+    if not identifier:
+        raise InputError("standard input is empty; write the identifier to it")
+    found = {
+        keyed.key_id: keyed.user(identifier)
+        if source is None
+        else keyed.visitor(source, identifier)
+        for keyed in load_keyring(load_settings())
+    }
+    if as_json:
+        print_json({"pseudonyms": found})
+    else:
+        for key_id, pseudonym in found.items():
+            click.echo(f"{pseudonym}  (key {key_id})")
+
+
+@privacy.command(name="rotate-key", epilog="Example: nearline privacy rotate-key")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def rotate_key_command(as_json: bool) -> None:
+    """Make a new key for pseudonyms; every visitor starts anew under it.
+
+    Collectors take it at their next start. Former keys are kept in the keys folder, so
+    that people are still found for access and erasure; delete one to make its
+    pseudonyms unlinkable for good.
+    """
+    key_id = rotate_key(load_settings()).key_id
+    if as_json:
+        print_json({"key_id": key_id})
+    else:
+        click.echo(f"made key {key_id}; restart the collectors to use it")

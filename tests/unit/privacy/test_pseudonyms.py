@@ -12,7 +12,12 @@ from pydantic import SecretStr, TypeAdapter
 
 from nearline.errors import InputError
 from nearline.events.contract import Pseudonym
-from nearline.privacy.pseudonyms import Pseudonymizer, load_pseudonymizer
+from nearline.privacy.pseudonyms import (
+    Pseudonymizer,
+    load_keyring,
+    load_pseudonymizer,
+    rotate_key,
+)
 from nearline.settings import Settings
 from tests.unit.privacy.processes import run_at_once
 
@@ -100,3 +105,48 @@ def test_processes_that_start_together_make_one_key(settings: Settings) -> None:
     outputs = run_at_once(settings, imports, [program] * 4)
     assert set(outputs) == {load_pseudonymizer(settings).visitor("shop", "4711") + "\n"}
     assert [file.name for file in settings.keys.iterdir()] == ["pseudonym.key"]
+
+
+def test_an_account_has_one_pseudonym_for_all_sources() -> None:
+    text = hmac.new(KEY, b"u\x1f4711", "sha256").digest()[:16]
+    expected = base64.urlsafe_b64encode(text).decode().rstrip("=")
+    assert Pseudonymizer(KEY).user("4711") == f"u_{expected}"
+
+
+def test_a_rotation_makes_new_pseudonyms_and_keeps_the_former_key(
+    settings: Settings,
+) -> None:
+    first = load_pseudonymizer(settings)
+    second = rotate_key(settings)
+    assert (first.key_id, second.key_id) == ("k1", "k2")
+    assert first.user("4711") != second.user("4711")
+    assert load_pseudonymizer(settings) == second
+    assert load_keyring(settings) == [first, second]
+    assert rotate_key(settings).key_id == "k3"
+
+
+def test_a_key_of_the_settings_is_rotated_there(settings: Settings) -> None:
+    rotated = settings.model_copy(
+        update={
+            "pseudonym_key": SecretStr("sixteen letters!"),
+            "pseudonym_key_id": "k2",
+            "former_pseudonym_keys": {"k1": SecretStr("letters, sixteen")},
+        }
+    )
+    assert load_keyring(rotated) == [
+        Pseudonymizer(b"letters, sixteen", "k1"),
+        Pseudonymizer(b"sixteen letters!", "k2"),
+    ]
+    with pytest.raises(InputError, match="NEARLINE_FORMER_PSEUDONYM_KEYS"):
+        rotate_key(rotated)
+
+
+def test_two_keys_of_one_id_are_refused(settings: Settings) -> None:
+    same = settings.model_copy(
+        update={
+            "pseudonym_key": SecretStr("sixteen letters!"),
+            "former_pseudonym_keys": {"k1": SecretStr("letters, sixteen")},
+        }
+    )
+    with pytest.raises(InputError, match="both in use"):
+        load_keyring(same)
