@@ -89,6 +89,8 @@ ID_COLUMNS: Mapping[str, IdForm] = {
             "content_id",
             "experiment_key",
             "variant_key",
+            "element_id",
+            "pseudonym_key_id",
             "control_variant_key",
         ),
         KEY,

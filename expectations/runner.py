@@ -10,14 +10,16 @@ Tables are read as views over Parquet in a DuckDB file that lives for one call a
 nothing but the views and the privacy counts.
 """
 
+import json
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 
 import duckdb
 
-from expectations.checks import Columns, Suite
+from expectations.checks import Columns, Family, Suite
 from expectations.data_docs import build_data_docs
 from expectations.privacy import (
     Finding,
@@ -33,6 +35,7 @@ from expectations.results import (
     write_checks,
 )
 from expectations.suites import RAW_SUITES, RELEASE_SUITES, REQUIRED_TABLES
+from expectations.suites.raw import NEARLINE_COLUMNS
 from expectations.validation import (
     Evaluation,
     Outcome,
@@ -40,9 +43,18 @@ from expectations.validation import (
     evaluate,
 )
 from nearline.errors import InputError
+from nearline.events.contract import Event, schema_file_name
 from nearline.publication.tables import scan
 
 __all__ = ["CheckResult", "blocking", "check_raw", "check_release"]
+
+_SQL_TYPES = {
+    Family.TEXT: "varchar",
+    Family.INTEGER: "bigint",
+    Family.NUMBER: "double",
+    Family.BOOLEAN: "boolean",
+    Family.TIMESTAMP: "timestamp",
+}
 
 
 def _now() -> datetime:
@@ -113,7 +125,7 @@ def check_raw(
     """Checks landed files of one format, all together as table `raw_<format>_events`.
 
     Args:
-        files: `events.parquet` files below `landing_id=…` folders, whose number
+        files: `events*.parquet` files below `landing_id=…` folders, whose number
             becomes a column. None at all gives no results.
 
     Raises:
@@ -130,11 +142,33 @@ def check_raw(
         f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, "
         "hive_types = {'landing_id': INTEGER})"
     )
+    if format_name == "nearline":
+        source = _with_later_columns(source)
     checked_at = clock()
     results, evaluation = _check({suite.table: source}, [suite], with_privacy)
     if data_docs_dir is not None:
         build_data_docs(evaluation, results, data_docs_dir, suite.table, checked_at)
     return results
+
+
+def _with_later_columns(source: str) -> str:
+    """With the fields that minor versions added: older files lack them, which is right.
+
+    Columns of the first version are not filled in: where one is missing, it is missed.
+    """
+    first = resources.files("nearline.events") / "schemas" / schema_file_name("1.0")
+    known = json.loads(first.read_text())["properties"]
+    nulls = [
+        f"null::{_SQL_TYPES[NEARLINE_COLUMNS[name]]} as {quoted(name)}"
+        for name in Event.model_fields
+        if name not in known
+    ]
+    if not nulls:
+        return source
+    return (
+        f"(select {', '.join(nulls)} where false "
+        f"union all by name select * from {source})"
+    )
 
 
 def _check(

@@ -19,6 +19,9 @@ _COMMANDS = {
     "simulate": "nearline.simulate.command:simulate",
     "truth": "nearline.simulate.truth_command:truth",
     "ingest": "nearline.landing.command:ingest",
+    "collector": "nearline.collector.command:collector",
+    "deadletters": "nearline.deadletters.command:deadletters",
+    "demo-shop": "nearline.demo_shop.command:demo_shop",
     "dashboards": "nearline.dashboards.command:dashboards",
     "privacy": "nearline.privacy.command:privacy",
 }
@@ -58,9 +61,12 @@ class _LazyGroup(click.Group):
             ("simulate", "Make a shop's events, with the truth beside them."),
             ("truth", "Compare what is published with a simulated shop's truth."),
             ("ingest", "Land files of events as raw Parquet."),
+            ("collector", "Take events over HTTP into the event log."),
+            ("demo-shop", "Serve a small shop that feeds the pipeline."),
+            ("deadletters", "List, show, mend and replay refused events."),
             ("run", "Raw events to tables, features, results and pages."),
             ("dashboards", "Rebuild the pages from the published tables."),
-            ("privacy", "Suppress what is kept of a visitor or a user."),
+            ("privacy", "Suppress people, find pseudonyms, rotate the key."),
         ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)

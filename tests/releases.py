@@ -224,7 +224,13 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "landing_id": _INT,
         "source_file": _TEXT,
         "source_row": _LONG,
-        **_columns("event_name field reason quarantined_stage", _TEXT),
+        **_columns(
+            "deadletter_id source schema_version event_name field reason "
+            "quarantined_stage",
+            _TEXT,
+        ),
+        "received_at": _TIME,
+        "replayed_at": _TIME,
     },
     "ops_lateness": {
         "source": _TEXT,

@@ -1,6 +1,7 @@
 {#
     Rows of Parquet under $NEARLINE_HOME, or an empty relation of the given columns where
-    there is none yet: a source that a shop does not use is no error.
+    there is none yet: a source that a shop does not use is no error. A column that no
+    file has is null: files written before it was added stay as they are.
 
     relation: the dbt source, for lineage. columns: name -> type. A pattern with
     `landing_id=*` takes that column from the path.
@@ -18,20 +19,31 @@
     (
         select
             {% for name, type in columns.items() -%}
-            cast({{ name if found else 'null' }} as {{ type }}) as {{ name }}
+            cast({{ name }} as {{ type }}) as {{ name }}
             {{- ',' if not loop.last }}
             {% endfor %}
-        {% if not found -%}
-        where false
-        {%- elif 'landing_id=' in pattern -%}
-        from read_parquet(
-            '{{ path }}',
-            hive_partitioning = true,
-            hive_types = {'landing_id': integer},
-            union_by_name = true
+        from (
+            select
+                {% for name, type in columns.items() -%}
+                cast(null as {{ type }}) as {{ name }}
+                {{- ',' if not loop.last }}
+                {% endfor %}
+            where false
+            {% if found -%}
+            union all by name
+            {% if 'landing_id=' in pattern -%}
+            select *
+            from read_parquet(
+                '{{ path }}',
+                hive_partitioning = true,
+                hive_types = {'landing_id': integer},
+                union_by_name = true
+            )
+            {%- else -%}
+            select *
+            from read_parquet('{{ path }}')
+            {%- endif %}
+            {%- endif %}
         )
-        {%- else -%}
-        from read_parquet('{{ path }}')
-        {%- endif %}
     )
 {%- endmacro %}

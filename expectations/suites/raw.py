@@ -40,6 +40,7 @@ _NOT_TEXT = {
     "revenue_cents": Family.INTEGER,
     "engaged_seconds": Family.NUMBER,
     "scroll_rate": Family.NUMBER,
+    "clock_skew_seconds": Family.NUMBER,
     "consent_analytics": Family.BOOLEAN,
     "consent_personalization": Family.BOOLEAN,
     "consent_marketing": Family.BOOLEAN,

@@ -126,12 +126,19 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedRows:
-    """One row per reason, field and stage."""
+    """One row per reason, field, source and stage."""
 
     reason: str
     field: str | None
+    source: str | None
     stage: str
     row_count: int
+    replayed_count: int = 0
+    """Rows that were mended and sent again, and are in the other figures."""
+
+    @property
+    def open_count(self) -> int:
+        return self.row_count - self.replayed_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -541,11 +548,18 @@ def _quarantined(tables: _Tables) -> tuple[QuarantinedRows, ...] | None:
         select
             coalesce(reason, 'no reason recorded') as reason,
             field,
+            source,
             coalesce(quarantined_stage, 'unknown') as stage,
             count(*) as row_count,
-        from {tables.scan("ops_quarantine")}
+            count(replayed_at) as replayed_count,
+        from (
+            -- Releases of earlier versions lack these columns.
+            select null::varchar as source, null::timestamp as replayed_at where false
+            union all by name
+            select * from {tables.scan("ops_quarantine")}
+        )
         group by all
-        order by row_count desc, reason, field, stage
+        order by row_count desc, reason, field, source, stage
         """
     )
     return tuple(QuarantinedRows(**row) for row in rows)

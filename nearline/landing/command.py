@@ -30,8 +30,8 @@ from nearline.settings import load_settings
 def ingest(path: Path, format_name: str, as_json: bool) -> None:
     """Land PATH (a file or a folder: .jsonl, .csv, .parquet, gzipped or not).
 
-    Rows that break the format are kept with file, row, field and reason, and appear in
-    ops_quarantine after the next run. A file landed before changes nothing. An
+    Rows that break the format are kept with file, row, field and reason, to be mended
+    and replayed: see `nearline deadletters`. A file landed before changes nothing. An
     unreadable file is named and left out; the others land, and the exit code is 2.
     """
     settings = load_settings()
@@ -77,7 +77,7 @@ def ingest(path: Path, format_name: str, as_json: bool) -> None:
             if landing.rejected_count:
                 click.echo(
                     f"  {landing.source_file}: {landing.rejected_count:,} rejected; "
-                    "see ops_quarantine after the next run"
+                    "see `nearline deadletters list`"
                 )
     if problems:
         raise InputError("\nerror: ".join(problems))

@@ -6,6 +6,7 @@ columns; identifiers are pseudonymized here, at the door, and nowhere later.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -23,13 +24,18 @@ PROVENANCE: tuple["pa.Field[Any]", ...] = (
 """Columns of every raw table beside the source's own; `landing_id` is in the path."""
 
 _REJECT_FIELDS: tuple["pa.Field[Any]", ...] = (
+    pa.field("deadletter_id", pa.string()),
+    pa.field("received_at", pa.timestamp("us")),
     pa.field("source_format", pa.string(), nullable=False),
+    pa.field("source", pa.string()),
+    pa.field("schema_version", pa.string()),
     pa.field("event_name", pa.string()),
     pa.field("field", pa.string(), nullable=False),
     pa.field("reason", pa.string(), nullable=False),
     pa.field("row_masked", pa.string()),
 )
 REJECTS_SCHEMA = pa.schema([*_REJECT_FIELDS, *PROVENANCE])
+"""Columns are only ever added: files of earlier versions stay as they were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +58,39 @@ class Format(Protocol):
     required_columns: frozenset[str]
     known_columns: frozenset[str]
     personal_columns: frozenset[str]
-    """Columns that say who it was: never kept of a refused row."""
+    """Columns that say who it was: never kept as they came of a refused row."""
     schema: pa.Schema
 
     def to_row(
         self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
     ) -> dict[str, Any] | Rejection:
         """The raw row of one record (without provenance), or why it is refused."""
+        ...
+
+    def person_of(
+        self,
+        fields: Mapping[str, Any],
+        refused: frozenset[str],
+        pseudonymizer: Pseudonymizer,
+    ) -> dict[str, Any]:
+        """What is kept in place of the personal columns of a refused record: pseudonyms,
+        so that it can be replayed, by the name under which `from_dead_letter` knows
+        them, and the mask where there is none.
+        """
+        ...
+
+    def from_dead_letter(
+        self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
+    ) -> dict[str, Any] | Rejection:
+        """`to_row` of what `masked_record` kept and somebody mended since."""
+        ...
+
+    def source_of(self, fields: Mapping[str, Any]) -> str | None:
+        """The event's source, where it can be told."""
+        ...
+
+    def version_of(self, fields: Mapping[str, Any]) -> str | None:
+        """The event's schema version, where it can be told."""
         ...
 
 
@@ -82,16 +114,21 @@ def is_plain_name(text: str) -> bool:
 
 
 def masked_record(
-    fields: Mapping[str, Any], rejection: Rejection, format_: Format
+    fields: Mapping[str, Any],
+    rejection: Rejection,
+    format_: Format,
+    pseudonymizer: Pseudonymizer,
 ) -> dict[str, Any]:
     """A refused record without what is at fault, unknown or tells who it was."""
-    hidden = {rejection.field} | rejection.refused | format_.personal_columns
+    refused = frozenset({rejection.field}) | rejection.refused
     row = {}
     for name, value in fields.items():
+        if name in format_.personal_columns:
+            continue
         is_known = name in format_.known_columns
         key = name if is_known or is_plain_name(name) else MASK
-        row[key] = MASK if name in hidden or not is_known else _masked(value, 0)
-    return row
+        row[key] = MASK if name in refused or not is_known else _masked(value, 0)
+    return row | format_.person_of(fields, refused, pseudonymizer)
 
 
 def _masked(value: Any, depth: int) -> Any:
@@ -106,5 +143,9 @@ def _masked(value: Any, depth: int) -> Any:
         }
     if isinstance(value, list | tuple):
         return [_masked(inner, depth + 1) for inner in value]
+    if isinstance(value, datetime):
+        # Times without a zone come from Parquet and mean UTC.
+        zoned = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return zoned.astimezone(UTC).isoformat().replace("+00:00", "Z")
     text = value if isinstance(value, str) else str(value)
     return MASK if find_identifier(text) else text

@@ -1,11 +1,14 @@
-"""Landings: one accepted file each, written aside and renamed into place.
+"""Landings: what was accepted at once, written aside and renamed into place.
 
-`raw/format=<format>/landing_id=<8 digits>/` holds `events.parquet`,
-`rejects.parquet` and `landing.json` (what came from where). The folder appears whole or
-not at all: a killed ingest leaves a draft, which the next one removes. Its number is
+`raw/format=<format>/landing_id=<8 digits>/` holds `events*.parquet`,
+`rejects*.parquet` and `landing.json` (what came from where). The folder appears whole
+or not at all: a killed ingest leaves a draft, which the next one removes. Its number is
 handed out under a lock in the order of appearance: a reader that has seen number n has
 seen all before it. Readers take `landing_id` from the path (Hive partitioning), so rows
 need no numbering.
+
+A landing is one file (here), a stretch of the event log (`from_log`) or replayed dead
+letters.
 """
 
 import fcntl
@@ -15,15 +18,11 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
-
-import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from nearline.errors import InputError
 from nearline.events.identifiers import find_identifier
@@ -33,11 +32,11 @@ from nearline.landing.formats import (
     Format,
     Rejection,
     is_plain_name,
-    masked_record,
 )
 from nearline.landing.nearline_format import NearlineFormat
 from nearline.landing.records import column_names, file_digest, read_records
 from nearline.landing.rees46_format import Rees46Format
+from nearline.landing.row_files import RowFile, reject_row
 from nearline.privacy.pseudonyms import Pseudonymizer, load_pseudonymizer
 from nearline.settings import Settings
 
@@ -47,8 +46,25 @@ FORMATS: dict[str, Format] = {
 
 
 @dataclass(frozen=True, slots=True)
+class OffsetRange:
+    """Offsets of one partition that a landing holds, both ends included.
+
+    They may be larger than any database's integer: Kinesis counts to 2^190.
+    """
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class Landing:
-    """What became of one file."""
+    """What became of one file, of a stretch of the event log or of dead letters.
+
+    `digest` tells what was landed from anything else; of the log the ranges do, and it
+    is empty. `log` says which log the ranges are of, `landed_at` is UTC.
+    """
 
     landing_id: int
     format: str
@@ -57,6 +73,9 @@ class Landing:
     accepted_count: int
     rejected_count: int
     is_new: bool = True
+    landed_at: str | None = None
+    log: str | None = None
+    ranges: tuple[OffsetRange, ...] = ()
 
 
 def find_format(name: str) -> Format:
@@ -76,7 +95,14 @@ def list_landings(settings: Settings) -> list[Landing]:
 @lru_cache(maxsize=100_000)
 def _read_card(card: Path, modified_at: int) -> Landing:
     # Kept: every file of an ingest is looked up among all that landed before it.
-    return Landing(**json.loads(card.read_text()))
+    fields = json.loads(card.read_text())
+    ranges = tuple(OffsetRange(**range_) for range_ in fields.pop("ranges", ()))
+    return Landing(**fields, ranges=ranges)
+
+
+def utc_now() -> datetime:
+    """The clock of whoever brings none."""
+    return datetime.now(UTC)
 
 
 def land_file(
@@ -84,6 +110,8 @@ def land_file(
     path: Path,
     format_name: str,
     on_bytes: Callable[[int], None] = lambda read: None,
+    *,
+    clock: Callable[[], datetime] = utc_now,
 ) -> Landing:
     """Lands one file; a file landed before (same bytes, same format) changes nothing.
 
@@ -102,37 +130,75 @@ def land_file(
     before = _landed_before(settings, format_name, digest)
     if before is not None:
         return before
-    folder = settings.raw / f"format={format_name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with _draft(settings, folder) as draft:
+    now = clock()
+    with landing_draft(settings, format_name) as draft:
         pseudonymizer = load_pseudonymizer(settings)
-        accepted, rejected = _write_rows(draft, path, format_, pseudonymizer, on_bytes)
-        with _landing_lock(settings):
-            # Looked up again under the lock: two ingests of one file may run at once.
-            before = _landed_before(settings, format_name, digest)
-            if before is not None:
-                return before
-            landing = Landing(
-                landing_id=_next_landing_id(settings),
-                format=format_name,
-                source_file=_file_label(path),
-                digest=digest,
-                accepted_count=accepted,
-                rejected_count=rejected,
-            )
-            card = {k: v for k, v in asdict(landing).items() if k != "is_new"}
-            (draft / "landing.json").write_text(json.dumps(card, indent=2) + "\n")
-            draft.rename(folder / f"landing_id={landing.landing_id:08d}")
-        return landing
+        accepted, rejected = _write_rows(
+            draft, path, format_, pseudonymizer, on_bytes, now
+        )
+        landing = Landing(
+            landing_id=0,
+            format=format_name,
+            source_file=_file_label(path),
+            digest=digest,
+            accepted_count=accepted,
+            rejected_count=rejected,
+            landed_at=written_moment(now),
+        )
+        return place_landing(settings, draft, landing)
+
+
+def written_moment(moment: datetime) -> str:
+    """A moment as a card holds it: UTC, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def place_landing(settings: Settings, draft: Path, landing: Landing) -> Landing:
+    """Numbers a draft and puts it in place; `landing` itself has no number yet.
+
+    What was landed before, by its digest, is not landed again.
+    """
+    for file in draft.iterdir():
+        _make_durable(file)
+    with _landing_lock(settings):
+        # Looked up under the lock: two ingests of one file may run at once.
+        before = _landed_before(settings, landing.format, landing.digest)
+        if before is not None:
+            return before
+        landing = replace(landing, landing_id=_next_landing_id(settings))
+        card = draft / "landing.json"
+        card.write_text(json.dumps(_card_fields(landing), indent=2) + "\n")
+        _make_durable(card)
+        _make_durable(draft)
+        draft.rename(draft.with_name(f"landing_id={landing.landing_id:08d}"))
+        _make_durable(draft.parent)
+    return landing
+
+
+def _card_fields(landing: Landing) -> dict[str, Any]:
+    fields = asdict(landing)
+    del fields["is_new"]
+    return {name: value for name, value in fields.items() if value not in (None, ())}
+
+
+def _make_durable(path: Path) -> None:
+    """A landing that a power cut took back would be taken for landed by its number."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
-def _draft(settings: Settings, folder: Path) -> Iterator[Path]:
-    """A folder to write a landing in, gone afterwards unless it was renamed.
+def landing_draft(settings: Settings, format_name: str) -> Iterator[Path]:
+    """A folder to write a landing in, gone afterwards unless it was put in place.
 
     It is locked as long as its process lives, so that what a killed one left behind can
     be told from what another is writing.
     """
+    folder = settings.raw / f"format={format_name}"
+    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         with _landing_lock(settings):
             _remove_abandoned_drafts(folder)
@@ -200,9 +266,11 @@ def _shown(columns: Sequence[str]) -> list[str]:
 
 
 def _landed_before(settings: Settings, format_name: str, digest: str) -> Landing | None:
+    if not digest:
+        return None
     for landing in list_landings(settings):
         if landing.digest == digest and landing.format == format_name:
-            return Landing(**(asdict(landing) | {"is_new": False}))
+            return replace(landing, is_new=False)
     return None
 
 
@@ -226,13 +294,14 @@ def _write_rows(
     format_: Format,
     pseudonymizer: Pseudonymizer,
     on_bytes: Callable[[int], None],
+    now: datetime,
 ) -> tuple[int, int]:
     """Writes accepted and refused rows; returns their counts."""
     label = _file_label(path)
     first_rejection = ""
     with (
-        _RowFile(draft / "events.parquet", format_.schema) as accepted,
-        _RowFile(draft / "rejects.parquet", REJECTS_SCHEMA) as rejected,
+        RowFile(draft / "events.parquet", format_.schema) as accepted,
+        RowFile(draft / "rejects.parquet", REJECTS_SCHEMA) as rejected,
     ):
         for record in read_records(path, on_bytes):
             row: dict[str, Any] | Rejection
@@ -246,7 +315,7 @@ def _write_rows(
                 first_rejection = first_rejection or (
                     f"row {record.row}, {row.field}: {row.reason}"
                 )
-                row = _reject_row(format_, record.fields, row)
+                row = reject_row(format_, record.fields, row, pseudonymizer, now)
             row["source_file"] = label
             row["source_row"] = record.row
             file.add(row)
@@ -258,68 +327,3 @@ def _write_rows(
             "is --format right?"
         )
     return accepted.row_count, rejected.row_count
-
-
-class _RowFile:
-    """A Parquet file that takes rows one by one, each with every column of the schema.
-
-    Rows become Arrow soon, while the processor's cache still holds them, and go to disk
-    in row groups large enough for readers.
-    """
-
-    _BATCH_ROWS = 1_000
-    _ROW_GROUP_ROWS = 100_000
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.row_count = 0
-        self._writer = pq.ParquetWriter(path, schema)
-        self._schema = schema
-        self._columns_of = itemgetter(*schema.names)
-        self._rows: list[dict[str, Any]] = []
-        self._batches: list[pa.RecordBatch] = []
-
-    def __enter__(self) -> "_RowFile":
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        with self._writer:
-            if kind is None:
-                self._close_batch()
-                self._close_row_group()
-
-    def add(self, row: dict[str, Any]) -> None:
-        self._rows.append(row)
-        self.row_count += 1
-        if len(self._rows) == self._BATCH_ROWS:
-            self._close_batch()
-            if len(self._batches) == self._ROW_GROUP_ROWS // self._BATCH_ROWS:
-                self._close_row_group()
-
-    def _close_batch(self) -> None:
-        if not self._rows:
-            return
-        # One getter for all columns: `from_pylist`, which looks up field by field,
-        # takes a third of an ingest's time.
-        columns = zip(*map(self._columns_of, self._rows), strict=True)
-        arrays = [
-            pa.array(column, field.type)
-            for column, field in zip(columns, self._schema, strict=True)
-        ]
-        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
-        self._rows.clear()
-
-    def _close_row_group(self) -> None:
-        self._writer.write_table(pa.Table.from_batches(self._batches, self._schema))
-        self._batches.clear()
-
-
-def _reject_row(
-    format_: Format, fields: dict[str, Any], rejection: Rejection
-) -> dict[str, Any]:
-    return {
-        "source_format": format_.name,
-        "event_name": rejection.event_name,
-        "field": rejection.field,
-        "reason": rejection.reason,
-        "row_masked": orjson.dumps(masked_record(fields, rejection, format_)).decode(),
-    }

@@ -13,11 +13,13 @@ from typing import Any, get_args
 
 import orjson
 import pyarrow as pa
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from nearline.events.contract import Event, Item, Name
+from nearline.events.contract import Event, Item, Name, Pseudonym
 from nearline.events.identifiers import IdentifierKind, find_identifier
+from nearline.events.upgrading import upgrade_event
 from nearline.landing.formats import (
+    MASK,
     PROVENANCE,
     Rejection,
     is_plain_name,
@@ -28,7 +30,7 @@ from nearline.privacy.pseudonyms import Pseudonymizer
 _JSON_FIELDS = frozenset({"items", "properties"})
 _TIME_FIELDS = frozenset({"occurred_at", "sent_at", "received_at"})
 _INTEGER_FIELDS = frozenset({"price_cents", "quantity", "revenue_cents"})
-_NUMBER_FIELDS = frozenset({"engaged_seconds", "scroll_rate"})
+_NUMBER_FIELDS = frozenset({"engaged_seconds", "scroll_rate", "clock_skew_seconds"})
 _BOOLEAN_FIELDS = frozenset(
     {"consent_analytics", "consent_personalization", "consent_marketing"}
 )
@@ -47,6 +49,7 @@ _NOT_NULL = frozenset(
 # since an opaque id may look like a phone number.
 _FREE_TEXT = (
     "page_path",
+    "link_path",
     "page_title",
     "referrer_host",
     "utm_source",
@@ -62,6 +65,8 @@ _FREE_TEXT = (
 _CONVERTED_FIELDS = tuple(_JSON_FIELDS | _TIME_FIELDS | _INTEGER_FIELDS)
 _MAX_INTEGER_DIGITS = 18
 _NAME = re.compile(get_args(Name)[1].pattern)
+_VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
+_PSEUDONYM: TypeAdapter[str] = TypeAdapter(Pseudonym)
 # Stands in for the id of an event that has none until its content can be hashed.
 _NO_ID = "none"
 
@@ -102,20 +107,58 @@ class NearlineFormat:
     def to_row(
         self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
     ) -> dict[str, Any] | Rejection:
-        fields = dict(fields)
-        for name in _CONVERTED_FIELDS:
-            value = fields.get(name)
-            if value is not None:
-                fields[name] = _converted(name, value)
-        has_id = fields.get("event_id") is not None
-        if not has_id:
-            fields["event_id"] = _NO_ID
+        return self._row(fields)
+
+    def from_dead_letter(
+        self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
+    ) -> dict[str, Any] | Rejection:
+        return self._row(fields)
+
+    def person_of(
+        self,
+        fields: Mapping[str, Any],
+        refused: frozenset[str],
+        pseudonymizer: Pseudonymizer,
+    ) -> dict[str, Any]:
+        return {
+            name: fields[name]
+            if name not in refused and _is_pseudonym(fields[name])
+            else MASK
+            for name in sorted(self.personal_columns)
+            if fields.get(name) is not None
+        }
+
+    def source_of(self, fields: Mapping[str, Any]) -> str | None:
+        return _if_of_form(_NAME, fields.get("source"))
+
+    def version_of(self, fields: Mapping[str, Any]) -> str | None:
+        return _if_of_form(_VERSION, fields.get("schema_version"))
+
+    def event_name_of(self, fields: Mapping[str, Any]) -> str | None:
+        return _if_of_form(_NAME, fields.get("event_name"))
+
+    def to_event(self, fields: Mapping[str, Any]) -> Event | Rejection:
+        """The event that a record states, identifiers looked for, or why it is none."""
         try:
-            event = Event.model_validate(fields)
+            converted = upgrade_event(dict(fields))
+        except Exception as problem:
+            # An upgrader is a shop's own code: what it cannot take is one more reason
+            # to set an event aside, and must not hold up the events behind it.
+            failure = type(problem).__name__
+            return Rejection(
+                "schema_version",
+                f"its upgrader failed ({failure}); mend the upgrader and replay",
+                self.event_name_of(fields),
+            )
+        for name in _CONVERTED_FIELDS:
+            value = converted.get(name)
+            if value is not None:
+                converted[name] = _converted(name, value)
+        try:
+            event = Event.model_validate(converted)
         except ValidationError as problem:
-            return _rejection(problem, fields)
-        row = dict(event.__dict__)
-        leak = _leaking_field(row)
+            return _rejection(problem, converted)
+        leak = _leaking_field(event.__dict__)
         if leak is not None:
             field, kind = leak
             return Rejection(
@@ -123,6 +166,14 @@ class NearlineFormat:
                 f"holds a direct identifier ({kind}); hash it or leave it out",
                 event.event_name,
             )
+        return event
+
+    def _row(self, fields: dict[str, Any]) -> dict[str, Any] | Rejection:
+        has_id = fields.get("event_id") is not None
+        event = self.to_event(fields if has_id else {**fields, "event_id": _NO_ID})
+        if isinstance(event, Rejection):
+            return event
+        row = dict(event.__dict__)
         if not has_id:
             # Over the event as understood: the same from every kind of file.
             row["event_id"] = content_hash(
@@ -137,6 +188,18 @@ class NearlineFormat:
         if event.properties is not None:
             row["properties"] = orjson.dumps(event.properties, default=str).decode()
         return row
+
+
+def _is_pseudonym(value: object) -> bool:
+    """Whether it has the form of one, so that it may be kept of a refused record."""
+    try:
+        return find_identifier(_PSEUDONYM.validate_python(value)) is None
+    except ValidationError:
+        return False
+
+
+def _if_of_form(pattern: re.Pattern[str], value: object) -> str | None:
+    return value if isinstance(value, str) and pattern.fullmatch(value) else None
 
 
 def content_hash(fields: Mapping[str, Any]) -> str:

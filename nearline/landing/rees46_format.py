@@ -6,6 +6,8 @@ keyed-hashed; the source knows neither arrival times nor consent nor dwell.
 
 import functools
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
@@ -14,12 +16,13 @@ import pyarrow as pa
 
 from nearline.events.contract import FIRST_YEAR, LAST_YEAR
 from nearline.events.identifiers import find_identifier
-from nearline.landing.formats import PROVENANCE, Rejection, type_name
+from nearline.landing.formats import MASK, PROVENANCE, Rejection, type_name
 from nearline.landing.nearline_format import content_hash
 from nearline.privacy.pseudonyms import Pseudonymizer
 
 EVENT_TYPES = ("view", "cart", "remove_from_cart", "purchase")
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_PSEUDONYM = re.compile(r"v_[A-Za-z0-9_-]{22}")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.ASCII)
 _MAX_TEXT_LENGTH = 256
 _MAX_PRICE = Decimal(10**9)
@@ -67,6 +70,50 @@ class Rees46Format:
     def to_row(
         self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
     ) -> dict[str, Any] | Rejection:
+        return self._row(fields, pseudonymizer, None)
+
+    def from_dead_letter(
+        self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
+    ) -> dict[str, Any] | Rejection:
+        fields = dict(fields)
+        kept = fields.pop("visitor_id", None)
+        is_kept = isinstance(kept, str) and _PSEUDONYM.fullmatch(kept)
+        if "user_id" not in fields and not is_kept:
+            return Rejection("user_id", "is missing; every event needs it")
+        event_time = fields.get("event_time")
+        if isinstance(event_time, str) and "T" in event_time:
+            # Times of a Parquet file are kept in ISO 8601.
+            with suppress(ValueError):
+                fields["event_time"] = datetime.fromisoformat(event_time)
+        # A number that somebody put in as the fix is what comes in by the door.
+        return self._row(
+            fields, pseudonymizer, None if "user_id" in fields else str(kept)
+        )
+
+    def person_of(
+        self,
+        fields: Mapping[str, Any],
+        refused: frozenset[str],
+        pseudonymizer: Pseudonymizer,
+    ) -> dict[str, Any]:
+        user_id = _id(fields.get("user_id"))
+        if user_id is None:
+            return {"user_id": MASK} if "user_id" in fields else {}
+        # Hashed as it would have been at the door; a hash is not hashed again.
+        return {"visitor_id": pseudonymizer.visitor(self.name, user_id)}
+
+    def source_of(self, fields: Mapping[str, Any]) -> str | None:
+        return self.name
+
+    def version_of(self, fields: Mapping[str, Any]) -> str | None:
+        return None
+
+    def _row(
+        self,
+        fields: dict[str, Any],
+        pseudonymizer: Pseudonymizer,
+        visitor_id: str | None,
+    ) -> dict[str, Any] | Rejection:
         event_type = fields.get("event_type")
         if event_type not in EVENT_TYPES:
             return Rejection("event_type", f"must be one of {', '.join(EVENT_TYPES)}")
@@ -87,9 +134,11 @@ class Rees46Format:
                 return refuse(name, "must be 1 to 64 letters, digits or _ . : -")
             else:
                 row[name] = text
-        user_id = _id(fields.get("user_id"))
-        if user_id is None:
-            return refuse("user_id", "must be 1 to 64 letters, digits or _ . : -")
+        if visitor_id is None:
+            user_id = _id(fields.get("user_id"))
+            if user_id is None:
+                return refuse("user_id", "must be 1 to 64 letters, digits or _ . : -")
+            visitor_id = pseudonymizer.visitor(self.name, user_id)
         for name in ("category_code", "brand"):
             value = fields.get(name)
             is_text = value is None or isinstance(value, str)
@@ -109,7 +158,7 @@ class Rees46Format:
             row["price_cents"] = _cents(fields.get("price"))
         except ValueError:
             return refuse("price", f"must be a price from 0 to {_MAX_PRICE:,}")
-        row["visitor_id"] = pseudonymizer.visitor(self.name, user_id)
+        row["visitor_id"] = visitor_id
         # Over the pseudonym: a hash over the number itself could be undone by trying.
         row["event_id"] = content_hash(row)
         return row

@@ -16,7 +16,7 @@ def unverified_files(settings: Settings, format_name: str) -> list[Path]:
     """Landed files of a format that have not passed as they are now, oldest first."""
     known = _load(settings, format_name)
     files = sorted(
-        settings.raw.glob(f"format={format_name}/landing_id=*/events.parquet")
+        settings.raw.glob(f"format={format_name}/landing_id=*/events*.parquet")
     )
     return [file for file in files if known.get(_name(settings, file)) != _state(file)]
 

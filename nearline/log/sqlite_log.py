@@ -18,6 +18,8 @@ from nearline.log.protocol import LogRecord, LogUnavailableError, NewRecord
 
 _PARTITION = 0
 _MOST_APPENDS_TOGETHER = 256
+_MOST_REMOVED_TOGETHER = 10_000
+_PAUSE_SECONDS = 0.01
 
 # `autoincrement` never gives an offset twice, even after retention removed the newest.
 _TABLES = """
@@ -99,10 +101,20 @@ class SqliteLog:
     def remove_before(self, position: Mapping[int, int]) -> int:
         if _PARTITION not in position:
             return 0
-        with self._write_lock, self._transaction() as connection:
-            return connection.execute(
-                "delete from records where record_offset < ?", (position[_PARTITION],)
-            ).rowcount
+        # In steps, so that appends get their turn: a week of events takes longer to
+        # remove than an append may wait.
+        removed = 0
+        while True:
+            with self._write_lock, self._transaction() as connection:
+                step = connection.execute(
+                    "delete from records where record_offset in ("
+                    "select record_offset from records where record_offset < ? "
+                    "order by record_offset limit ?)",
+                    (position[_PARTITION], _MOST_REMOVED_TOGETHER),
+                ).rowcount
+            removed += step
+            if step < _MOST_REMOVED_TOGETHER:
+                return removed
 
     def close(self) -> None:
         with self._write_lock, self._read_lock:
@@ -134,7 +146,8 @@ class SqliteLog:
         except BaseException as problem:
             for _, done in together:
                 done.set_exception(problem)
-            if not isinstance(problem, LogUnavailableError):
+            # Whose records they were is told by `done`; this thread's may be others.
+            if not isinstance(problem, Exception):
                 raise
         else:
             for _, done in together:
@@ -181,10 +194,24 @@ class SqliteLog:
             check_same_thread=False,
         )
         try:
-            connection.execute("pragma journal_mode = wal")
+            self._use_wal(connection)
             connection.execute("pragma synchronous = full")
             connection.executescript(_TABLES)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
+        """Of processes that make a new file at once, SQLite refuses all but one here
+        without waiting."""
+        deadline = time.monotonic() + self._timeout_seconds
+        while True:
+            try:
+                connection.execute("pragma journal_mode = wal")
+                return
+            except sqlite3.OperationalError as problem:
+                busy = problem.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_SECONDS)

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nearline.errors import NearlineError
+from nearline.landing.landings import list_landings
+from nearline.landing.log_positions import landed_positions
 from nearline.privacy.suppression import applied_digest
 from nearline.publication.tables import (
     INTERNAL_COLUMNS,
@@ -58,6 +60,11 @@ class Manifest:
     data_up_to: str | None
     landings: Mapping[str, int]
     tables: Mapping[str, TableEntry]
+    log_positions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By topic and partition of the event log, the offset before which everything is in
+    the tables: where a reader goes on that follows the log from this release."""
+    log: str | None = None
+    """Which log these positions are of."""
     suppression: str = ""
     """Digest of the suppression list that the tables were built under."""
 
@@ -96,12 +103,16 @@ def write_candidate(
             tables = _write_tables(
                 warehouse, draft, settings.published.resolve(), on_table
             )
+            landings = _last_landings(warehouse)
+            log, log_positions = _log_positions(settings, landings.get("nearline", 0))
             manifest = Manifest(
                 release_id=release_id,
                 created_at=created_at.astimezone(UTC).isoformat(timespec="seconds"),
                 code_version=code_version,
                 data_up_to=_last_arrival(warehouse),
-                landings=_last_landings(warehouse),
+                landings=landings,
+                log=log,
+                log_positions=log_positions,
                 tables=tables,
                 suppression=applied_digest(settings),
             )
@@ -326,3 +337,22 @@ def _last_landings(warehouse: "duckdb.DuckDBPyConnection") -> dict[str, int]:
             "group by source_format order by source_format"
         ).fetchall()
     )
+
+
+def _log_positions(
+    settings: Settings, last_landing: int
+) -> tuple[str | None, dict[str, dict[str, int]]]:
+    """The log landed from last, and its positions up to landing `last_landing`."""
+    landings = [
+        landing
+        for landing in list_landings(settings)
+        if landing.log is not None and landing.landing_id <= last_landing
+    ]
+    if not landings:
+        return None, {}
+    log = landings[-1].log
+    assert log is not None
+    positions: dict[str, dict[str, int]] = {}
+    for (topic, partition), offset in sorted(landed_positions(landings, log).items()):
+        positions.setdefault(topic, {})[str(partition)] = offset
+    return log, positions

@@ -114,6 +114,9 @@ final as (
         events.items,
         events.order_id,
         events.revenue_cents,
+        events.link_host,
+        events.link_path,
+        events.element_id,
         events.content_type,
         events.content_id,
         events.search_term,
@@ -132,6 +135,8 @@ final as (
         events.variant_key,
         events.properties,
         events.schema_version,
+        events.clock_skew_seconds,
+        events.pseudonym_key_id,
         {% if is_incremental() -%}
         (
             select max(change_seq)

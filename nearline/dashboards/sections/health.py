@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from nearline.dashboards import charts, wording
 from nearline.dashboards.charts import BarRow
-from nearline.dashboards.queries import Check, PageData
+from nearline.dashboards.queries import Check, PageData, QuarantinedRows
 from nearline.dashboards.sections.figures import Figure, Table
 
 MOST_REASONS_SHOWN = 8
@@ -137,25 +137,16 @@ def _quarantine_figure(data: PageData) -> Figure:
         )
     if not data.quarantined:
         return Figure(key, title, sentence, empty="No row was quarantined.")
-    row_count = sum(row.row_count for row in data.quarantined)
+    row_count = sum(row.open_count for row in data.quarantined)
+    replayed_count = sum(row.replayed_count for row in data.quarantined)
     if data.event_count is not None:
-        share = row_count / (row_count + data.event_count)
+        share = row_count / (row_count + data.event_count or 1)
         sentence += (
             f" {wording.plural(row_count, 'row')}, {wording.percent(share, 2)} of all."
         )
-    by_reason: Counter[str] = Counter()
-    for row in data.quarantined:
-        by_reason[f"{row.field}: {row.reason}" if row.field else row.reason] += (
-            row.row_count
-        )
-    ranked = sorted(by_reason.items(), key=lambda item: (-item[1], item[0]))
-    shown = ranked[:MOST_REASONS_SHOWN]
-    if len(ranked) > len(shown):
-        shown.append(
-            (
-                f"{len(ranked) - len(shown)} other reasons",
-                sum(number for _, number in ranked[len(shown) :]),
-            )
+    if replayed_count:
+        sentence += (
+            f" {wording.plural(replayed_count, 'other row')} mended and replayed."
         )
     return Figure(
         key,
@@ -164,25 +155,46 @@ def _quarantine_figure(data: PageData) -> Figure:
         charts.labelled_bars(
             [
                 BarRow(reason, number, f"{wording.count(number)}")
-                for reason, number in shown
+                for reason, number in _open_by_reason(data.quarantined)
             ],
             unit="rows",
             description="Quarantined rows by reason",
             names=("Rows", ""),
         ),
         table=Table(
-            ("Reason", "Found at", "Rows"),
+            ("Reason", "Source", "Found at", "Rows", "Replayed"),
             tuple(
                 (
-                    f"{row.field}: {row.reason}" if row.field else row.reason,
+                    _reason(row),
+                    row.source or "unknown",
                     row.stage,
                     wording.count(row.row_count),
+                    wording.count(row.replayed_count),
                 )
                 for row in data.quarantined[:MOST_CHECKS_SHOWN]
             ),
-            (1,),
+            (1, 2),
         ),
     )
+
+
+def _reason(row: QuarantinedRows) -> str:
+    return f"{row.field}: {row.reason}" if row.field else row.reason
+
+
+def _open_by_reason(quarantined: Sequence[QuarantinedRows]) -> list[tuple[str, int]]:
+    """Rows that nobody mended yet, the most frequent reason first, the rest in one."""
+    by_reason: Counter[str] = Counter()
+    for row in quarantined:
+        by_reason[_reason(row)] += row.open_count
+    ranked = sorted(by_reason.items(), key=lambda item: (-item[1], item[0]))
+    shown = ranked[:MOST_REASONS_SHOWN]
+    if len(ranked) > len(shown):
+        others = ranked[len(shown) :]
+        shown.append(
+            (f"{len(others)} other reasons", sum(number for _, number in others))
+        )
+    return shown
 
 
 def _lateness_figure(data: PageData) -> Figure:

@@ -1,7 +1,10 @@
 """What has been landed, as the first assets of the graph."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
+from nearline.landing.from_log import land_log
 from nearline.landing.landings import list_landings
 from nearline.settings import load_settings
 from orchestration.lib.plots import bar_plot
@@ -9,9 +12,33 @@ from orchestration.lib.plots import bar_plot
 _OWNERS = ["team:behaviour"]
 
 
-def _landed_asset(format_name: str, description: str) -> dg.AssetsDefinition:
+@dg.asset(
+    key=["raw", "log_landings"],
+    group_name="ingestion",
+    owners=_OWNERS,
+    kinds={"parquet"},
+    description="What the event log held beyond the last landing, as raw Parquet.",
+)
+def log_landings(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    """Lands the event log; the assets below count what lies in the raw folder then."""
+    landings = land_log(
+        load_settings(), lambda landed: context.log.info(f"{landed} records landed")
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(landing.accepted_count for landing in landings),
+            "rejected_row_count": sum(landing.rejected_count for landing in landings),
+            "landing_count": len(landings),
+        }
+    )
+
+
+def _landed_asset(
+    format_name: str, description: str, deps: Sequence[dg.AssetsDefinition] = ()
+) -> dg.AssetsDefinition:
     @dg.asset(
         key=["raw", f"{format_name}_events"],
+        deps=deps,
         group_name="ingestion",
         description=description,
         owners=_OWNERS,
@@ -48,7 +75,9 @@ def _landed_asset(format_name: str, description: str) -> dg.AssetsDefinition:
 
 
 nearline_events = _landed_asset(
-    "nearline", "One row per accepted record in the contract's own form."
+    "nearline",
+    "One row per accepted record in the contract's own form.",
+    deps=[log_landings],
 )
 rees46_events = _landed_asset(
     "rees46", "One row per accepted row of a REES46 shop log."
@@ -57,6 +86,7 @@ rees46_events = _landed_asset(
 
 @dg.asset(
     key=["raw", "rejects"],
+    deps=[log_landings],
     group_name="ingestion",
     owners=_OWNERS,
     kinds={"parquet"},
@@ -85,4 +115,20 @@ def suppressed_keys() -> dg.MaterializeResult[None]:
 
     return dg.MaterializeResult(
         metadata={"dagster/row_count": count_suppressed(load_settings())}
+    )
+
+
+@dg.asset(
+    key=["deadletters", "replays"],
+    group_name="ingestion",
+    owners=["team:operations"],
+    kinds={"parquet"},
+    description="One row per dead letter that was mended and sent again.",
+)
+def deadletter_replays() -> dg.MaterializeResult[None]:
+    """Counts what was refused and came in after all."""
+    from nearline.deadletters.replays import replays_table
+
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": replays_table(load_settings()).num_rows}
     )

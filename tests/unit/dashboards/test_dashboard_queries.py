@@ -161,6 +161,13 @@ def test_quarantine_and_lateness_are_counted(tmp_path: Path) -> None:
                     "field": "source",
                     "quarantined_stage": "door",
                 },
+                {
+                    "reason": "is missing",
+                    "field": "source",
+                    "source": "app",
+                    "quarantined_stage": "door",
+                    "replayed_at": datetime(2026, 11, 15, 10),
+                },
                 {"reason": None, "field": None, "quarantined_stage": "staging"},
             ],
             "ops_lateness": [
@@ -172,8 +179,9 @@ def test_quarantine_and_lateness_are_counted(tmp_path: Path) -> None:
     )
     data = read_page_data(release.publish(tmp_path), tmp_path / "quality")
     assert data.quarantined == (
-        QuarantinedRows("is missing", "source", "door", 2),
-        QuarantinedRows("no reason recorded", None, "staging", 1),
+        QuarantinedRows("is missing", "source", None, "door", 2),
+        QuarantinedRows("is missing", "source", "app", "door", 1, replayed_count=1),
+        QuarantinedRows("no reason recorded", None, None, "staging", 1),
     )
     assert data.lateness == (
         Lateness("1: up to 1 minute", 9, 0),

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ def test_a_landing_says_what_came_from_where(
     settings: Settings, tmp_path: Path
 ) -> None:
     path = write_events(tmp_path / "events.jsonl", [VIEW, PAGE, {**PAGE, "source": ""}])
-    landing = land_file(settings, path, "nearline")
+    landing = land_file(
+        settings, path, "nearline", clock=lambda: datetime(2026, 3, 2, 12, tzinfo=UTC)
+    )
     assert landing == Landing(
         landing_id=1,
         format="nearline",
@@ -34,6 +37,7 @@ def test_a_landing_says_what_came_from_where(
         digest=landing.digest,
         accepted_count=2,
         rejected_count=1,
+        landed_at="2026-03-02T12:00:00Z",
     )
     assert list_landings(settings) == [landing]
     folder = settings.raw / "format=nearline" / "landing_id=00000001"

@@ -58,3 +58,15 @@ def test_what_passed_in_one_format_says_nothing_of_another(landed: Settings) -> 
 def test_nothing_passed_leaves_no_trace(settings: Settings) -> None:
     remember_verified(settings, "nearline", [])
     assert not settings.raw.exists()
+
+
+def test_every_file_of_a_landing_from_the_log_is_named(settings: Settings) -> None:
+    folder = settings.raw / "format=nearline" / "landing_id=00000001"
+    folder.mkdir(parents=True)
+    names = ["events-2026-03-01-p0-1-4.parquet", "events-2026-03-02-p0-5-9.parquet"]
+    for name in [*names, "rejects-events-2026-03-02-p0-5-9.parquet", "landing.json"]:
+        (folder / name).touch()
+    files = unverified_files(settings, "nearline")
+    assert [file.name for file in files] == names
+    remember_verified(settings, "nearline", files[:1])
+    assert unverified_files(settings, "nearline") == files[1:]

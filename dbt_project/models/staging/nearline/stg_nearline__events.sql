@@ -5,7 +5,7 @@ landed as (
     select *
     from {{ landed_rows(
         source('raw', 'nearline_events'),
-        'raw/format=nearline/landing_id=*/events.parquet',
+        'raw/format=nearline/landing_id=*/events*.parquet',
         dict(event_columns(), **provenance_columns())
     ) }}
 
