@@ -61,7 +61,9 @@ class KafkaBroker:
         """Starts the broker and waits until it answers."""
         self._running = self._java("kafka.Kafka", str(self._configuration))
         end = time.monotonic() + _START_SECONDS
-        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        admin = AdminClient(
+            {"bootstrap.servers": self.bootstrap_servers, "log_level": 0}
+        )
         while time.monotonic() < end:
             if self._running.poll() is not None:
                 raise RuntimeError(f"Kafka ended at once; see {self._log}")

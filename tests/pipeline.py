@@ -4,7 +4,8 @@ import hashlib
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -22,6 +23,8 @@ class Home:
     """One `$NEARLINE_HOME`, with what tests ask of it."""
 
     path: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Settings beside the home, as environment variables."""
 
     @property
     def settings(self) -> Settings:
@@ -43,7 +46,7 @@ class Home:
         return done
 
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "NEARLINE_HOME": str(self.path)}
+        return {**os.environ, "NEARLINE_HOME": str(self.path), **self.variables}
 
     def published(self, query: str) -> list[tuple]:
         """Rows of a query in which `{table}` stands for a published table."""

@@ -21,7 +21,8 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from nearline.log.protocol import LogRecord, LogUnavailableError, NewRecord
 from nearline.settings import Settings
@@ -30,6 +31,12 @@ from nearline.settings import Settings
 # lost must not appear a minute later, on its own.
 _GIVE_UP_EARLIER_SECONDS = 1.0
 _POLL_SECONDS = 0.05
+# A topic just made, or a broker just back, has no leader for a moment.
+_SETTLING = {
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
 _LARGEST_RECORD_BYTES = 8 * 1024 * 1024
 
 
@@ -41,7 +48,7 @@ class KafkaLog:
         self._name = f"{settings.kafka_topic_prefix}{topic}"
         self._timeout_seconds = settings.log_timeout_seconds
         self._partition_count = settings.log_partitions
-        self._common = {
+        self._common: dict[str, str | int | float | bool] = {
             "bootstrap.servers": settings.kafka_bootstrap_servers,
             # Errors reach the caller as exceptions; the library's own lines say the same.
             "log_level": 0,
@@ -67,7 +74,9 @@ class KafkaLog:
                 self._produce(producer, record, outcome, end)
             while not outcome.is_complete:
                 if time.monotonic() > end:
-                    raise LogUnavailableError("Kafka did not confirm the records in time")
+                    raise LogUnavailableError(
+                        "Kafka did not confirm the records in time"
+                    )
                 producer.poll(_POLL_SECONDS)
         if outcome.problem is not None:
             if outcome.problem.fatal():
@@ -94,7 +103,9 @@ class KafkaLog:
             end = time.monotonic() + self._timeout_seconds
             wanted = min(limit, high - start)
             while len(records) < wanted:
-                messages = consumer.consume(wanted - len(records), timeout=_POLL_SECONDS)
+                messages = consumer.consume(
+                    wanted - len(records), timeout=_POLL_SECONDS
+                )
                 records.extend(_record(message) for message in _sound(messages))
                 if records and records[-1].offset >= high - 1:
                     break
@@ -119,7 +130,9 @@ class KafkaLog:
                 [ConsumerGroupTopicPartitions(self._group(consumer))]
             )
             (answer,) = found.values()
-            offsets = answer.result(timeout=self._timeout_seconds).topic_partitions or []
+            offsets = (
+                answer.result(timeout=self._timeout_seconds).topic_partitions or []
+            )
             return {
                 each.partition: each.offset
                 for each in offsets
@@ -167,7 +180,9 @@ class KafkaLog:
             except BufferError:
                 # Back-pressure: the local queue drains as the broker confirms.
                 if time.monotonic() > end:
-                    raise LogUnavailableError("Kafka takes records too slowly") from None
+                    raise LogUnavailableError(
+                        "Kafka takes records too slowly"
+                    ) from None
                 producer.poll(_POLL_SECONDS)
             else:
                 return
@@ -212,12 +227,21 @@ class KafkaLog:
         return self._consumer
 
     def _watermarks(self, consumer: Consumer, partition: int) -> tuple[int, int]:
-        marks = consumer.get_watermark_offsets(
-            TopicPartition(self._name, partition), timeout=self._timeout_seconds
-        )
-        if marks is None:
-            raise LogUnavailableError("Kafka did not tell how far the topic goes")
-        return int(marks[0]), int(marks[1])
+        end = time.monotonic() + self._timeout_seconds
+        while True:
+            try:
+                marks = consumer.get_watermark_offsets(
+                    TopicPartition(self._name, partition), timeout=self._timeout_seconds
+                )
+            except KafkaException as problem:
+                is_settling = problem.args[0].code() in _SETTLING
+                if not is_settling or time.monotonic() > end:
+                    raise
+                time.sleep(_POLL_SECONDS)
+                continue
+            if marks is None:
+                raise LogUnavailableError("Kafka did not tell how far the topic goes")
+            return int(marks[0]), int(marks[1])
 
     def _partitions(self, consumer: Consumer) -> list[int]:
         topics = consumer.list_topics(self._name, timeout=self._timeout_seconds).topics

@@ -173,7 +173,9 @@ def test_planted_address_stops_the_run_before_any_table_holds_it(home: Home) -> 
     assert not re.search(r"jane|roe|example", done.stdout + done.stderr)
     assert home.fingerprint() == before
     assert materialized_assets(home) == {
+        "deadletters/replays",
         "privacy/suppressed_keys",
+        "raw/log_landings",
         "raw/nearline_events",
         "raw/rees46_events",
         "raw/rejects",

@@ -20,6 +20,15 @@ COMMANDS: list[list[str]] = [
     ["dashboards"],
     ["privacy"],
     ["privacy", "suppress"],
+    ["privacy", "pseudonym"],
+    ["privacy", "rotate-key"],
+    ["collector"],
+    ["collector", "new-key"],
+    ["deadletters"],
+    ["deadletters", "list"],
+    ["deadletters", "show"],
+    ["deadletters", "replay"],
+    ["demo-shop"],
 ]
 HEAVY = ("pandas", "duckdb", "dagster", "feast", "great_expectations", "sklearn", "dbt")
 
@@ -157,5 +166,5 @@ def test_ingest_says_what_became_of_the_files(tmp_path: Path) -> None:
     )
     assert _nearline(home, "ingest", events).stdout == (
         "1 of 2 files landed: 1 rows accepted, 1 rejected; 1 landed before\n"
-        "  a.jsonl: 1 rejected; see ops_quarantine after the next run\n"
+        "  a.jsonl: 1 rejected; see `nearline deadletters list`\n"
     )
