@@ -45,7 +45,7 @@ demo: setup ## Make a shop, run everything on it, compare with its truth
 test: setup-dev ## Run the tests that need no server
 	@$(BIN)/python -m pytest -m "not services"
 
-test-services: setup-dev ## Install a browser (Debian) and run the tests that need it
+test-services: setup-dev ## Install a browser, Java and Kafka, and run the tests that need them
 	@tests/services/install.sh
 	@$(BIN)/python -m pytest -m services
 
@@ -59,8 +59,10 @@ format: setup-dev ## Put the code in shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup-dev ## Measure a run at 1M events and rewrite docs/benchmarks.md
+bench: setup-dev ## Measure a run at 1M events and the door; rewrite docs/benchmarks*.md
 	@$(BIN)/python -m tests.benchmarks.run
+	@tests/services/install.sh
+	@$(BIN)/python -m tests.benchmarks.door
 
 dagster: setup ## Open the asset graph at http://localhost:3000
 	@mkdir -p $(NEARLINE_HOME)/dagster

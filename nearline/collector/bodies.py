@@ -10,8 +10,15 @@ from nearline.collector.problems import Problem
 
 _GZIP = zlib.MAX_WBITS | 16
 _MEDIA_TYPES = frozenset(
-    # Browsers send `text/plain` where no preflight is wanted.
-    {"", "application/json", "text/plain", "application/octet-stream"}
+    {
+        "",
+        "application/json",
+        # Browsers send it where no preflight is wanted.
+        "text/plain",
+        "application/octet-stream",
+        # What curl says of any body that is not told otherwise.
+        "application/x-www-form-urlencoded",
+    }
 )
 
 

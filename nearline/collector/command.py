@@ -1,8 +1,8 @@
 """`nearline collector`: serves the collector, and makes write keys for it."""
 
 import os
-import tempfile
-from contextlib import ExitStack
+import shutil
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,10 +15,12 @@ from nearline.collector.config import (
     add_write_key,
     load_collector_config,
 )
-from nearline.collector.metrics import MULTIPROCESS_FOLDER
 from nearline.settings import Settings, load_settings
 
 _APP = "nearline.collector.app:create_app_from_environment"
+# prometheus_client reads it when it is imported, and workers are forks of this process:
+# nothing that imports it may be imported here.
+_METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS_TO_FINISH = 15
 # Requests that wait in one worker; more get no answer until some are done.
 _MOST_REQUESTS_AT_ONCE = 1_000
@@ -57,12 +59,12 @@ def collector(
     load_pseudonymizer(settings)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     _announce(settings, config, url, as_json)
-    with ExitStack() as opened:
-        if workers > 1 and MULTIPROCESS_FOLDER not in os.environ:
-            folder = tempfile.TemporaryDirectory(prefix="nearline-metrics-")
-            os.environ[MULTIPROCESS_FOLDER] = opened.enter_context(folder)
-        os.environ["NEARLINE_HOME"] = str(settings.home)
-        _serve(host, port, workers)
+    if workers > 1:
+        os.environ.setdefault(
+            _METRICS_FOLDER, str(_empty_metrics_folder(settings, port))
+        )
+    os.environ["NEARLINE_HOME"] = str(settings.home)
+    _serve(host, port, workers)
 
 
 @collector.command(
@@ -136,6 +138,14 @@ def _announce(
         )
 
 
+def _empty_metrics_folder(settings: Settings, port: int) -> Path:
+    folder = settings.home / "metrics" / str(port)
+    # Counts begin anew with the process, as Prometheus expects.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
 def _place_of_log(settings: Settings) -> str:
     places = {
         "kafka": f"Kafka at {settings.kafka_bootstrap_servers}",
@@ -157,7 +167,8 @@ def _serve(host: str, port: int, workers: int) -> None:
         "log_level": "warning",
         "backpressure": _MOST_REQUESTS_AT_ONCE,
         "workers_kill_timeout": _SECONDS_TO_FINISH,
-        # A worker that dies must not take the door with it.
+        # A worker that dies must not take the door with it. One that dies again within
+        # seconds does: then whoever supervises this process has to know.
         "respawn_failed_workers": True,
     }
     Granian(_APP, address=host, port=port, **options).serve()

@@ -1,8 +1,8 @@
 """What Prometheus may know of a collector: counts and durations, never who or what.
 
 Workers are processes of their own. With more than one, each writes its numbers to files
-in `PROMETHEUS_MULTIPROC_DIR` (set by `nearline collector`), and whichever worker is asked
-answers for all.
+in `PROMETHEUS_MULTIPROC_DIR` (set by `nearline collector` before this is imported), and
+whichever worker is asked answers for all.
 """
 
 import os
@@ -16,7 +16,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -78,7 +78,7 @@ class Metrics:
     def exposition(self) -> bytes:
         """All workers' numbers in Prometheus' text format."""
         registry = self._registry
-        if os.environ.get(MULTIPROCESS_FOLDER):
+        if os.environ.get(_FOLDER):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)

@@ -325,7 +325,8 @@ def _record(message: Message) -> LogRecord:
     kind, moment = message.timestamp()
     key = message.key()
     partition, offset = message.partition(), message.offset()
-    assert partition is not None and offset is not None
+    assert partition is not None
+    assert offset is not None
     return LogRecord(
         partition=partition,
         offset=offset,

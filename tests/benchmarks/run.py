@@ -297,7 +297,7 @@ def _materialize(home: Home) -> dict[str, float]:
     }
 
 
-def _machine() -> str:
+def describe_machine() -> str:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -330,7 +330,7 @@ def _report(
     day_share = rows["day_rows"] / (rows["landed"] + rows["day_rows"])
     return f"""# Benchmarks
 
-Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}; {_machine()}.
+Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}; {describe_machine()}.
 A simulated shop of {rows["events"]:,} events. Figures move with the machine; the ratios,
 measured in one run, are what to look at. dbt runs with two threads, so the node seconds
 of models that ran side by side overlap.

@@ -5,13 +5,13 @@ refusal of every body outside the schema are left out.
 """
 
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from nearline.collector.app import create_app
+from nearline.collector.segment import CALLS
 from nearline.settings import Settings
 
 EXAMPLES = int(os.environ.get("NEARLINE_OPENAPI_EXAMPLES", "60"))
@@ -34,21 +35,48 @@ CHECKS = [
 ]
 
 
+OPERATIONS = (
+    *((f"/v1/segment/{call}", "POST") for call in CALLS),
+    ("/v1/events", "POST"),
+    ("/v1/tracker.js", "GET"),
+    ("/v1/schemas/{version}.json", "GET"),
+    ("/", "GET"),
+    ("/healthz", "GET"),
+    ("/readyz", "GET"),
+    ("/metrics", "GET"),
+)
+
+
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    home: Path = tmp_path_factory.mktemp("home")
-    return schemathesis.openapi.from_asgi(
-        "/openapi.json", create_app(Settings(home=home))
+    app = create_app(Settings(home=tmp_path_factory.mktemp("home")))
+    return schemathesis.openapi.from_asgi("/openapi.json", app)
+
+
+def test_the_document_describes_these_paths(document: Any) -> None:
+    described = {
+        (operation.ok().path, operation.ok().method.upper())
+        for operation in document.get_all_operations()
+    }
+    assert described == set(OPERATIONS)
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_every_answer_is_as_the_document_says(
+    document: Any, path: str, method: str
+) -> None:
+    operation = document[path][method]
+
+    @given(operation.as_strategy() | operation.as_strategy(GenerationMode.NEGATIVE))
+    @settings(
+        max_examples=EXAMPLES if method == "POST" else 10,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
     )
+    def conforms(case: Any) -> None:
+        if method == "POST":
+            # With the key, so that bodies get past the first check.
+            case.headers = {**(case.headers or {}), "X-Nearline-Key": "dev"}
+        case.call_and_validate(checks=CHECKS)
 
-
-schema = schemathesis.pytest.from_fixture("document")
-
-
-@schema.parametrize()
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_every_answer_is_as_the_document_says(case: Any) -> None:
-    # Most bodies come with the key, so that they get past the first check.
-    if case.method == "POST" and (case.body is not None):
-        case.headers = {**(case.headers or {}), "X-Nearline-Key": "dev"}
-    case.call_and_validate(checks=CHECKS)
+    conforms()

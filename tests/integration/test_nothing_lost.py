@@ -5,6 +5,7 @@ every acknowledged event is in `fct_events` exactly once, and nothing else is.
 `NEARLINE_CRASH_SECONDS` makes the time under fire longer.
 """
 
+import itertools
 import json
 import os
 import random
@@ -153,6 +154,7 @@ def fire_at(
     ]
     threads = [threading.Thread(target=client.run) for client in clients]
     shots = random.Random(11)
+    targets = itertools.cycle((collector, landing, landing))
     collector.start()
     landing.start()
     for thread in threads:
@@ -162,7 +164,7 @@ def fire_at(
         while time.monotonic() < end:
             # From the middle of a start to the middle of full work.
             time.sleep(shots.uniform(0.2, 3.5))
-            target = shots.choice((collector, landing, landing))
+            target = next(targets)
             target.kill()
             target.start()
             also()
