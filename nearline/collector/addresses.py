@@ -109,18 +109,18 @@ def reduce_addresses(
     page_url: Any, referrer: Any, link_url: Any, kept_params: frozenset[str]
 ) -> Reduced:
     """The fields that follow from an event's full addresses, whatever they hold."""
-    short = all(
-        url is None or (isinstance(url, str) and len(url) <= _LONGEST_CACHED)
+    if _is_short(page_url) and _is_short(referrer) and _is_short(link_url):
+        return _reduce_all(page_url, referrer, link_url, kept_params)
+    # An address that is no text is one that cannot be read.
+    urls = (
+        url if url is None or isinstance(url, str) else _UNREADABLE
         for url in (page_url, referrer, link_url)
     )
-    reduce = _reduce_all if short else _reduce_all.__wrapped__
-    if not short:
-        # An address that is no text is one that cannot be read.
-        page_url, referrer, link_url = (
-            url if url is None or isinstance(url, str) else _UNREADABLE
-            for url in (page_url, referrer, link_url)
-        )
-    return reduce(page_url, referrer, link_url, kept_params)
+    return _reduce_all.__wrapped__(*urls, kept_params)
+
+
+def _is_short(url: object) -> bool:
+    return url is None or (isinstance(url, str) and len(url) <= _LONGEST_CACHED)
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)

@@ -51,12 +51,15 @@ _PREFLIGHT_HEADERS = {
 }
 # An hour: a shop's fix of the tracker is everywhere soon, and a page view costs nothing.
 _TRACKER_CACHING = "public, max-age=3600"
+# FastAPI's spans hold addresses, queries and traces of whoever sends.
+_TELEMETRY = ("tracing", "metrics", "logs", "operation_spans", "auto_configure")
 _GARBAGE_THRESHOLDS = (20_000, 20, 50)
 _SWITCH_SECONDS = 0.0005
 _VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
 
 Clock = Callable[[], datetime]
 _Answers = dict[int | str, dict[str, Any]]
+_AN_OBJECT: _Answers = {200: {"content": {_JSON: {"schema": {"type": "object"}}}}}
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -95,6 +98,7 @@ def create_app(
         version="1",
         lifespan=lifespan,
         redoc_url=None,
+        telemetry=dict.fromkeys(_TELEMETRY, False),
     )
     cors = _Cors(config)
     _add_error_answers(app, cors)
@@ -239,11 +243,10 @@ def _add_reading_routes(app: FastAPI, writer: LogWriter, metrics: Metrics) -> No
             headers={"Cache-Control": "public, max-age=3600"},
         )
 
-    unavailable = problems(503)
     routes: tuple[tuple[str, Handler, _Answers], ...] = (
-        ("/", index, {}),
-        ("/healthz", health, {}),
-        ("/readyz", readiness, unavailable),
+        ("/", index, _AN_OBJECT),
+        ("/healthz", health, _AN_OBJECT),
+        ("/readyz", readiness, _AN_OBJECT | problems(503)),
         ("/metrics", numbers, {200: {"content": {"text/plain": {}}}}),
         (
             "/v1/tracker.js",
@@ -263,9 +266,7 @@ def _add_reading_routes(app: FastAPI, writer: LogWriter, metrics: Metrics) -> No
         extra: dict[str, Any] = {}
         if "{version}" in path:
             extra["openapi_extra"] = {"parameters": [_version_parameter()]}
-        app.get(path, responses=responses, response_class=_class_of(path), **extra)(
-            endpoint
-        )
+        app.get(path, responses=responses, response_class=Response, **extra)(endpoint)
         app.head(path, include_in_schema=False)(endpoint)
 
 
@@ -285,15 +286,6 @@ def _version_parameter() -> dict[str, Any]:
         "required": True,
         "schema": {"type": "string", "enum": versions},
     }
-
-
-def _class_of(path: str) -> type[Response]:
-    """Plain `Response` leaves the media type to the description of the route."""
-    return Response if "." in path or path == "/metrics" else _JsonResponse
-
-
-class _JsonResponse(Response):
-    media_type = _JSON
 
 
 def _add_error_answers(app: FastAPI, cors: _Cors) -> None:

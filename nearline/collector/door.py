@@ -170,13 +170,16 @@ class Door:
 
         kept = _as_kept(checked, event)
         value = orjson.dumps(kept)
-        if any(orjson.dumps(raw_id)[1:-1] in value for raw_id in raw_ids):
+        for raw_id in raw_ids:
+            if orjson.dumps(raw_id)[1:-1] not in value:
+                continue
             hash_id = functools.partial(self._hashed_id, source.source)
             found = drop_account_ids(kept, raw_ids, hash_id)
             if found:
                 dropped += found
                 note_dropped(kept, found)
             value = orjson.dumps(kept)
+            break
         if len(value) > self._max_event_bytes:
             reason = (
                 f"has more than {self._max_event_bytes} bytes; "
@@ -375,7 +378,9 @@ class Door:
 
 def _known_form(sent: dict[str, Any]) -> tuple[dict[str, Any], Rejection | None]:
     """A copy in our major version, without nulls, and why it could not be made."""
-    fields = {name: value for name, value in sent.items() if value is not None}
+    fields = dict(sent)
+    if None in sent.values():
+        fields = {name: value for name, value in sent.items() if value is not None}
     if fields.get("schema_version") == SCHEMA_VERSION:
         return fields, None
     try:

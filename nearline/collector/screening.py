@@ -34,19 +34,17 @@ _HOST_FIELDS = ("referrer_host", "link_host")
 _PATH_FIELDS = ("page_path", "link_path")
 # Ids that a sender makes up freely. Their form lets an IP address and a phone number
 # pass, so these are replaced by a keyed hash, which still joins.
-_ID_FIELDS = frozenset(
-    {
-        "event_id",
-        "page_view_id",
-        "source_session_id",
-        "item_id",
-        "order_id",
-        "element_id",
-        "content_id",
-        "experiment_key",
-        "variant_key",
-        "consent_notice_version",
-    }
+_ID_FIELDS = (
+    "event_id",
+    "page_view_id",
+    "source_session_id",
+    "item_id",
+    "order_id",
+    "element_id",
+    "content_id",
+    "experiment_key",
+    "variant_key",
+    "consent_notice_version",
 )
 _MAX_TEXT_LENGTH = 256
 MAX_PROPERTY_TEXT_LENGTH = 500
@@ -96,25 +94,27 @@ def screen(event: dict[str, Any], hash_id: Callable[[str], str]) -> list[str]:
         hash_id: keyed hash that takes the place of an id that is an identifier.
     """
     dropped: list[str] = []
-    ids = []
-    # Once over what there is: an event has some twenty of the fields at a time.
-    for name, value in list(event.items()):
-        clean = _CLEANERS.get(name)
-        if clean is None or not isinstance(value, str):
-            continue
-        if clean is _leave_id:
-            ids.append(value)
-            continue
-        cleaned = clean(value)
-        if cleaned is None:
-            del event[name]
-            dropped.append(name)
-        elif cleaned is not value:
-            event[name] = cleaned
-    # One look at all ids together: hardly ever is there something to see.
-    if _PERHAPS_IDENTIFIER.search("\n".join(ids)) is not None:
-        for name in _ID_FIELDS & event.keys():
-            value = event[name]
+    # The events of a page have the same texts: those that were clean once are not
+    # looked at again.
+    texts = tuple(map(event.get, _CLEANERS))
+    if not _CLEAN.knows(texts):
+        for name, clean in _CLEANERS.items():
+            value = event.get(name)
+            if not isinstance(value, str):
+                continue
+            cleaned = clean(value)
+            if cleaned is None:
+                del event[name]
+                dropped.append(name)
+            else:
+                event[name] = cleaned
+        if texts == tuple(map(event.get, _CLEANERS)):
+            _CLEAN.add(texts)
+    # All ids in one search: hardly ever is there something to see.
+    ids = "\n".join(filter(_is_text, map(event.get, _ID_FIELDS)))
+    if _PERHAPS_IDENTIFIER.search(ids) is not None:
+        for name in _ID_FIELDS:
+            value = event.get(name)
             if isinstance(value, str) and is_identifying_id(value):
                 event[name] = hash_id(value)
                 dropped.append(name)
@@ -133,20 +133,15 @@ def _clean_text(text: str) -> str | None:
     """A text cut to its length, or None where it is dropped."""
     if len(text) <= _MAX_TEXT_LENGTH:
         return _clean_short_text(text)
-    return (
-        None
-        if holds_identifier(text, _MAX_TEXT_LENGTH)
-        else _cut(text, _MAX_TEXT_LENGTH)
-    )
+    return _clean_any_text(text)
 
 
-@functools.lru_cache(maxsize=20_000)
-def _clean_short_text(text: str) -> str | None:
-    return (
-        None
-        if holds_identifier(text, _MAX_TEXT_LENGTH)
-        else _cut(text, _MAX_TEXT_LENGTH)
-    )
+def _clean_any_text(text: str) -> str | None:
+    is_one = holds_identifier(text, _MAX_TEXT_LENGTH)
+    return None if is_one else _cut(text, _MAX_TEXT_LENGTH)
+
+
+_clean_short_text = functools.lru_cache(maxsize=20_000)(_clean_any_text)
 
 
 def _clean_host(host: str) -> str | None:
@@ -158,17 +153,42 @@ def _clean_path(path: str) -> str:
     return reduce_path(path) if path.startswith("/") else path
 
 
-def _leave_id(text: str) -> str:
-    # Ids are looked at together.
-    return text
+def _is_text(value: object) -> bool:
+    return type(value) is str
 
 
 _CLEANERS: Mapping[str, Callable[[str], str | None]] = {
-    **dict.fromkeys(_ID_FIELDS, _leave_id),
     **dict.fromkeys(_TEXT_FIELDS, _clean_text),
     **dict.fromkeys(_HOST_FIELDS, _clean_host),
     **dict.fromkeys(_PATH_FIELDS, _clean_path),
 }
+
+
+class _CleanTexts:
+    """Texts that came together and needed no cleaning; forgets all when it is full."""
+
+    _MOST = 20_000
+    _LONGEST = 1_024
+
+    def __init__(self) -> None:
+        self._known: set[tuple[Any, ...]] = set()
+
+    def knows(self, texts: tuple[Any, ...]) -> bool:
+        try:
+            return texts in self._known
+        except TypeError:  # a list where a text should be
+            return False
+
+    def add(self, texts: tuple[Any, ...]) -> None:
+        for text in texts:
+            if text is not None and not (_is_text(text) and len(text) <= self._LONGEST):
+                return
+        if len(self._known) >= self._MOST:
+            self._known.clear()
+        self._known.add(texts)
+
+
+_CLEAN = _CleanTexts()
 
 
 def holds_identifier(text: str, cut_at: int) -> bool:

@@ -5,6 +5,7 @@ refusal of every body outside the schema are left out.
 """
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,9 +21,8 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from nearline.collector.app import create_app
 from nearline.collector.segment import CALLS
-from nearline.settings import Settings
+from tests.running_collector import running_collector
 
 EXAMPLES = int(os.environ.get("NEARLINE_OPENAPI_EXAMPLES", "60"))
 CHECKS = [
@@ -48,9 +48,9 @@ OPERATIONS = (
 
 
 @pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    app = create_app(Settings(home=tmp_path_factory.mktemp("home")))
-    return schemathesis.openapi.from_asgi("/openapi.json", app)
+def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with running_collector(tmp_path_factory.mktemp("home")) as collector:
+        yield schemathesis.openapi.from_url(f"{collector.url}/openapi.json")
 
 
 def test_the_document_describes_these_paths(document: Any) -> None:
