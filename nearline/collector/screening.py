@@ -111,8 +111,8 @@ def screen(event: dict[str, Any], hash_id: Callable[[str], str]) -> list[str]:
         if texts == tuple(map(event.get, _CLEANERS)):
             _CLEAN.add(texts)
     # All ids in one search: hardly ever is there something to see.
-    ids = "\n".join(filter(_is_text, map(event.get, _ID_FIELDS)))
-    if _PERHAPS_IDENTIFIER.search(ids) is not None:
+    ids = [value for value in map(event.get, _ID_FIELDS) if isinstance(value, str)]
+    if _PERHAPS_IDENTIFIER.search("\n".join(ids)) is not None:
         for name in _ID_FIELDS:
             value = event.get(name)
             if isinstance(value, str) and is_identifying_id(value):
@@ -153,10 +153,6 @@ def _clean_path(path: str) -> str:
     return reduce_path(path) if path.startswith("/") else path
 
 
-def _is_text(value: object) -> bool:
-    return type(value) is str
-
-
 _CLEANERS: Mapping[str, Callable[[str], str | None]] = {
     **dict.fromkeys(_TEXT_FIELDS, _clean_text),
     **dict.fromkeys(_HOST_FIELDS, _clean_host),
@@ -181,7 +177,9 @@ class _CleanTexts:
 
     def add(self, texts: tuple[Any, ...]) -> None:
         for text in texts:
-            if text is not None and not (_is_text(text) and len(text) <= self._LONGEST):
+            if not (text is None or isinstance(text, str)) or (
+                text is not None and len(text) > self._LONGEST
+            ):
                 return
         if len(self._known) >= self._MOST:
             self._known.clear()
