@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from nearline.collector.ga4_shape import as_id
-from nearline.events.contract import SCHEMA_VERSION, Key
+from nearline.events.contract import SCHEMA_VERSION, Key, Name
+from nearline.events.identifiers import find_identifier
 from nearline.landing.formats import Rejection
 
 CALLS = ("track", "page", "screen", "identify", "batch")
@@ -86,6 +87,7 @@ _ITEM_FIELDS = frozenset(
 )
 _REVENUE_FIELDS = ("revenue", "total", "value")
 _ID = re.compile(get_args(Key)[1].pattern)
+_NAME = re.compile(get_args(Name)[1].pattern)
 _NOT_A_WORD = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LONGEST_NAME = 256
@@ -147,15 +149,22 @@ def to_event(
 
 
 def event_name(name: str) -> str:
-    """GA4's name where Segment has one for it, else the name in snake case."""
-    name = name[:_LONGEST_NAME].strip()
-    known = EVENT_NAMES.get(name.lower())
+    """GA4's name where Segment has one for it, else the name in snake case; a name that
+    is an identifier is left for the contract to refuse."""
+    known = EVENT_NAMES.get(name[:_LONGEST_NAME].strip().lower())
     return known or snake_name(name)
 
 
-@functools.lru_cache(maxsize=10_000)
 def snake_name(name: str) -> str:
     """`Course Clicked` and `courseClicked` as `course_clicked`, at most 64 characters."""
+    return _snake_name(name)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _snake_name(name: str) -> str:
+    if find_identifier(name):
+        # In snake case nobody would see any more what it is.
+        return name
     words = _NOT_A_WORD.sub("_", _CAMEL.sub("_", name).lower()).strip("_")
     if words and not words[0].isalpha():
         words = f"event_{words}"
@@ -218,7 +227,8 @@ def _add_page_call(
     event.setdefault("page_title", name)
     category = message.get("category") or properties.get("category")
     if isinstance(category, str):
-        event["page_type"] = snake_name(category[:_LONGEST_NAME]) or None
+        page_type = snake_name(category)
+        event["page_type"] = page_type if _NAME.fullmatch(page_type) else None
     left = {*_PAGE_FIELDS, "search", "name", "category"}
     _add_properties(event, properties, left)
 
@@ -231,7 +241,7 @@ def _add_screen_call(
     if isinstance(name, str) and name:
         # Screens have no address: the name is one.
         event["page_title"] = name
-        event["page_path"] = f"/{snake_name(name[:_LONGEST_NAME])}"
+        event["page_path"] = f"/{snake_name(name)}"
         event.pop("page_url", None)
     _add_properties(event, properties, frozenset({"name"}))
 

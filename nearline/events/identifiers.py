@@ -23,8 +23,9 @@ class IdentifierKind(StrEnum):
 # Mail addresses may be written in any script, so all beyond ASCII counts as a letter.
 # The characters stand for themselves: RE2 knows no \u, and its \w is ASCII alone.
 _LETTER = "A-Za-z\u00a1-\U0010ffff"
+# Bounded: a search that tries every start of a long word would take quadratic time.
 EMAIL_PATTERN = (
-    f"[{_LETTER}0-9._%+-]+@[{_LETTER}0-9-]+"
+    f"[{_LETTER}0-9._%+-]{{1,64}}@[{_LETTER}0-9-]+"
     rf"(\.[{_LETTER}0-9-]+)*\.[{_LETTER}]{{2,}}"
 )
 _OCTET = "(25[0-5]|2[0-4][0-9]|[01]?[0-9]?[0-9])"
@@ -52,7 +53,7 @@ _PATTERNS = (
     (IdentifierKind.PHONE, re.compile(PHONE_PATTERN)),
 )
 # JSON inside JSON doubles the backslash.
-_ESCAPE = re.compile(r"\\+u([0-9A-Fa-f]{4})")
+_ESCAPE = re.compile(r"\\{1,8}u([0-9A-Fa-f]{4})")
 _MAX_DECODINGS = 3
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from nearline.collector.door import Accepted
+from nearline.collector.door import Accepted, Refused
 from nearline.collector.segment import CALLS, NotTaken, event_name, to_event
 from nearline.events.contract import Event
 from nearline.events.identifiers import find_identifier
@@ -231,6 +231,22 @@ def test_a_batchs_context_counts_for_its_messages() -> None:
 )
 def test_names_are_ga4s_or_in_snake_case(name: str, ours: str) -> None:
     assert event_name(name) == ours
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["anna@example.org", "Mail to anna@example.org", "10.20.30.40", "555-123-4567"],
+)
+def test_a_name_that_is_an_identifier_does_not_become_a_word(name: str) -> None:
+    event = to_event("track", _message(event=name), {})
+    outcome = DOOR.admit(event, SERVER, arrival(form="segment"))
+    assert isinstance(outcome, Refused)
+    assert outcome.field == "event_name"
+    assert b"anna" not in outcome.value
+    screen = _kept("screen", _message(name=name))
+    assert screen["page_path"] == "/redacted"
+    page = _kept("page", _message(category=name))
+    assert "page_type" not in page
 
 
 @pytest.mark.parametrize("kind", ["alias", "group", "nonsense", None, 5])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nearline.events import Event, find_identifier
-from nearline.events.contract import KNOWN_EVENT_NAMES
+from nearline.events.contract import KNOWN_EVENT_NAMES, SCHEMA_VERSION
 from tests.unit.simulate.simulated_shop import Shop, open_shop
 
 
@@ -19,7 +19,7 @@ def moment(text: str) -> datetime:
 def test_every_line_keeps_the_contract(shop: Shop) -> None:
     for line in shop.lines:
         Event.model_validate(line)
-    assert {line["schema_version"] for line in shop.lines} == {"1.0"}
+    assert {line["schema_version"] for line in shop.lines} == {SCHEMA_VERSION}
     assert {line["source"] for line in shop.lines} == {"shop_web", "shop_app"}
 
 
