@@ -51,6 +51,13 @@ class RunningCollector:
             )
         self.wait_until_it_answers()
 
+    def restart_if_ended(self) -> None:
+        """What a supervisor does: on a slow machine a death may count as a loop."""
+        assert self.process is not None
+        if self.process.poll() is not None:
+            self.kill()  # workers that outlived it still hold the port
+            self.start()
+
     def wait_until_it_answers(self) -> None:
         until = time.monotonic() + _SECONDS_TO_START
         while time.monotonic() < until:

@@ -90,6 +90,7 @@ def test_every_acknowledged_event_is_in_the_log_and_no_other(
             else:
                 os.kill(rng.choice(collector.worker_ids()), signal.SIGKILL)
                 time.sleep(SECONDS_BETWEEN_DEATHS_OF_A_WORKER)
+                collector.restart_if_ended()
         stop.set()
         for thread in threads:
             thread.join(120)
