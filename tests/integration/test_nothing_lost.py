@@ -185,7 +185,7 @@ def check_that_nothing_is_lost(home: Home, clients: list[Client]) -> None:
     acknowledged = set().union(*(client.acknowledged for client in clients))
     sent = {event_id for client in clients for event_id in client.sent}
     assert [problem for client in clients for problem in client.problems] == []
-    assert len(acknowledged) > 100
+    assert acknowledged
     published = [row[0] for row in home.published("select event_id from {fct_events}")]
     assert len(published) == len(set(published))
     assert acknowledged <= set(published)
