@@ -9,7 +9,7 @@ group; nobody subscribes, so there is no rebalancing. Retention is the topic's o
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from confluent_kafka import (
     TIMESTAMP_NOT_AVAILABLE,
@@ -69,19 +69,14 @@ class KafkaLog:
         producer = self._opened_producer()
         outcome = _Outcome(len(records))
         end = time.monotonic() + self._timeout_seconds
-        with _explained("append to"):
-            for record in records:
-                self._produce(producer, record, outcome, end)
-            while not outcome.is_complete:
-                if time.monotonic() > end:
-                    raise LogUnavailableError(
-                        "Kafka did not confirm the records in time"
-                    )
-                producer.poll(_POLL_SECONDS)
-        if outcome.problem is not None:
-            if outcome.problem.fatal():
-                self._forget_producer(producer)
-            raise LogUnavailableError(f"Kafka refused records: {outcome.problem.str()}")
+        try:
+            with _explained("append to"):
+                for record in records:
+                    self._produce(producer, record, outcome, end)
+            outcome.wait_until(end)
+        except LogUnavailableError as problem:
+            self._recover(producer, problem.__cause__)
+            raise
 
     def partitions(self) -> list[int]:
         with _explained("ask"), self._reading_lock:
@@ -161,7 +156,9 @@ class KafkaLog:
     def close(self) -> None:
         with self._lock, self._reading_lock:
             if self._producer is not None:
-                self._producer.flush(self._timeout_seconds)
+                # One that failed for good refuses even this; it holds nothing any more.
+                with suppress(KafkaException):
+                    self._producer.flush(self._timeout_seconds)
             if self._consumer is not None:
                 self._consumer.close()
             self._producer = self._consumer = self._admin_client = None
@@ -183,7 +180,7 @@ class KafkaLog:
                     raise LogUnavailableError(
                         "Kafka takes records too slowly"
                     ) from None
-                producer.poll(_POLL_SECONDS)
+                time.sleep(_POLL_SECONDS)
             else:
                 return
 
@@ -204,11 +201,32 @@ class KafkaLog:
                         "linger.ms": 1,
                     }
                 )
+                threading.Thread(
+                    target=self._serve_reports,
+                    args=(self._producer,),
+                    name="kafka-reports",
+                    daemon=True,
+                ).start()
             return self._producer
 
-    def _forget_producer(self, producer: Producer) -> None:
+    def _serve_reports(self, producer: Producer) -> None:
+        """One thread hands out what the broker confirmed. If each appender polled, one
+        would take the report that another sleeps for."""
+        while self._producer is producer or len(producer):
+            try:
+                producer.poll(_POLL_SECONDS)
+            except KafkaException as problem:
+                self._recover(producer, problem)
+                time.sleep(_POLL_SECONDS)
+
+    def _recover(self, producer: Producer, problem: BaseException | None) -> None:
+        """After a failure: the topic may be gone, the producer beyond repair."""
+        is_fatal = isinstance(problem, KafkaException) and (
+            problem.args[0].fatal() or problem.args[0].code() == KafkaError._FATAL
+        )
         with self._lock:
-            if self._producer is producer:
+            self._is_made = False
+            if is_fatal and self._producer is producer:
                 self._producer = None
 
     def _opened_consumer(self) -> Consumer:
@@ -285,22 +303,29 @@ class KafkaLog:
 
 
 class _Outcome:
-    """What became of the records of one append; told by any thread that polls."""
+    """What became of the records of one append; told by the thread that polls, and by
+    the one that closes."""
 
     def __init__(self, count: int) -> None:
         self._lock = threading.Lock()
         self._open_count = count
-        self.problem: KafkaError | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        with self._lock:
-            return self._open_count == 0
+        self._complete = threading.Event()
+        self._problem: KafkaError | None = None
 
     def note(self, problem: KafkaError | None, message: Message) -> None:
         with self._lock:
             self._open_count -= 1
-            self.problem = self.problem or problem
+            self._problem = self._problem or problem
+            if self._open_count == 0:
+                self._complete.set()
+
+    def wait_until(self, end: float) -> None:
+        if not self._complete.wait(max(end - time.monotonic(), 0)):
+            raise LogUnavailableError("Kafka did not confirm the records in time")
+        if self._problem is not None:
+            raise LogUnavailableError(
+                f"Kafka refused records: {self._problem.str()}"
+            ) from KafkaException(self._problem)
 
 
 @contextmanager
