@@ -15,12 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from nearline.log.opening import open_log
-from nearline.log.protocol import EventLog, LogUnavailableError, NewRecord
+from nearline.log.protocol import (
+    DEADLETTERS,
+    EVENTS,
+    EventLog,
+    LogUnavailableError,
+    NewRecord,
+)
 from nearline.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
-
-EVENTS, DEADLETTERS = "events", "deadletters"
 
 _MOST_WAITING_BYTES = 64_000_000
 _MOST_TOGETHER_BYTES = 8_000_000

@@ -36,10 +36,9 @@ from nearline.landing.landings import (
     utc_now,
     written_moment,
 )
-from nearline.landing.log_files import EVENTS
 from nearline.landing.nearline_format import NearlineFormat, content_hash
 from nearline.landing.row_files import RowFile
-from nearline.log import NewRecord, open_log
+from nearline.log import EVENTS, NewRecord, open_log
 from nearline.privacy.pseudonyms import Pseudonymizer, load_pseudonymizer
 from nearline.settings import Settings
 

@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nearline.collector.app import create_app
 from nearline.collector.config import CollectorConfig, Source
-from nearline.demo_shop.feed import DEADLETTERS, EVENTS, Feed, News
+from nearline.demo_shop.feed import Feed, News
 from nearline.demo_shop.goods import open_goods
 from nearline.demo_shop.storefront import WRITE_KEY, Storefront
-from nearline.log import open_log
+from nearline.log import DEADLETTERS, EVENTS, open_log
 from nearline.settings import Settings
 
 SOURCE = "demo_shop"

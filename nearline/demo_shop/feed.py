@@ -14,9 +14,8 @@ from typing import Any
 import orjson
 
 from nearline.demo_shop.goods import euros
-from nearline.log import EventLog, LogRecord, LogUnavailableError
+from nearline.log import DEADLETTERS, EventLog, LogRecord, LogUnavailableError
 
-EVENTS, DEADLETTERS = "events", "deadletters"
 MOST_KEPT = 200
 
 _POLL_SECONDS = 0.3

@@ -21,7 +21,7 @@ from nearline.landing.landings import (
     utc_now,
     written_moment,
 )
-from nearline.landing.log_files import DEADLETTERS, EVENTS, LogFiles
+from nearline.landing.log_files import LogFiles
 from nearline.landing.log_positions import (
     Positions,
     landed_positions,
@@ -29,7 +29,7 @@ from nearline.landing.log_positions import (
     next_offsets,
     of_topic,
 )
-from nearline.log import EventLog, LogRecord, open_log
+from nearline.log import DEADLETTERS, EVENTS, EventLog, LogRecord, open_log
 from nearline.privacy.pseudonyms import load_pseudonymizer
 from nearline.settings import Settings
 

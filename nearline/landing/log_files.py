@@ -22,10 +22,8 @@ from nearline.landing.formats import MASK, REJECTS_SCHEMA, Rejection, masked_rec
 from nearline.landing.landings import OffsetRange
 from nearline.landing.nearline_format import NearlineFormat, content_hash
 from nearline.landing.row_files import RowFile, reject_row
-from nearline.log.protocol import LogRecord
+from nearline.log.protocol import DEADLETTERS, LogRecord
 from nearline.privacy.pseudonyms import Pseudonymizer
-
-EVENTS, DEADLETTERS = "events", "deadletters"
 
 _LARGEST_BIGINT = 2**63 - 1
 _LONGEST_TEXT = 500

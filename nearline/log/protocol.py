@@ -1,6 +1,6 @@
 """What every event log can do, whichever system keeps it.
 
-A log holds one *topic* (`events`, `deadletters`) in numbered partitions. Within a
+A log holds one *topic* (`EVENTS`, `DEADLETTERS`) in numbered partitions. Within a
 partition offsets only grow, and a reader that has seen offset n has seen all before it.
 Values are bytes: what is in them is the business of who writes and reads.
 """
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nearline.errors import NearlineError
+
+EVENTS, DEADLETTERS = "events", "deadletters"
+"""The topics: what the door let in, and what it refused."""
 
 
 class LogUnavailableError(NearlineError):
