@@ -5,12 +5,13 @@ here: how a check is evaluated, or what a run does about a failure.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+
+from nearline.replacement import replace_file
 
 FORMAT_VERSION = 1
 CHECKS_FILE = "checks.json"
@@ -82,7 +83,5 @@ def write_checks(
             for result in results
         ],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(body, indent=1) + "\n")
-    draft.replace(path)
+    text = json.dumps(body, indent=1) + "\n"
+    replace_file(path, lambda file: file.write(text.encode()))

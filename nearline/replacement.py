@@ -10,6 +10,22 @@ from pathlib import Path
 from typing import IO
 
 
+def create_file(path: Path, text: str, mode: int = 0o644) -> None:
+    """Writes a file that nobody has made yet, whole or not at all.
+
+    Of processes that start together the first one's file stands, and all read it.
+    """
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.touch(mode=mode)
+    draft.write_text(text)
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()
+
+
 def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Writes a file beside `path`, makes it durable and renames it onto `path`.
 
@@ -23,6 +39,7 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        # A web server runs as somebody else; temporary files start as the writer's alone.
         temporary.chmod(0o644)
         temporary.replace(path)
     finally:

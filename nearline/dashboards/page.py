@@ -6,8 +6,6 @@ in a section (`sections`), or how a chart looks (`charts`).
 
 import base64
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -29,12 +27,10 @@ from nearline.dashboards.sections import (
     over_time,
     segments,
 )
+from nearline.replacement import replace_file
 
 TITLE = "How the shop is doing"
 PAGE_NAME = "index.html"
-
-# A web server runs as somebody else; temporary files start as the writer's alone.
-_PAGE_MODE = 0o644
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ def build_site(published: Path, quality: Path, site: Path) -> SiteSummary:
     html, chart_count = render_page(data)
     path = site / PAGE_NAME
     encoded = html.encode()
-    _replace(path, encoded)
+    replace_file(path, lambda file: file.write(encoded))
     periods = data.periods
     return SiteSummary(
         page=path,
@@ -162,18 +158,3 @@ def _asset(name: str) -> str:
 
 def _one_line_end(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
-    )
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, _PAGE_MODE)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -4,9 +4,8 @@ Written after the events themselves: a crash in between leaves a letter that loo
 and sending it again makes the same event, which staging counts once.
 """
 
-import fcntl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nearline.locking import file_lock
 from nearline.replacement import replace_file
 from nearline.settings import Settings
 
@@ -35,14 +35,9 @@ class Replay:
     replayed_at: datetime
 
 
-@contextmanager
-def replay_lock(settings: Settings) -> Iterator[None]:
+def replay_lock(settings: Settings) -> AbstractContextManager[None]:
     """Of two replays at once, the second sees what the first has sent."""
-    path = _path(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return file_lock(_path(settings).with_name(".lock"))
 
 
 def replays_table(settings: Settings) -> pa.Table:

@@ -6,9 +6,8 @@ position that is committed to the log afterwards is for those who watch it; a cr
 before it changes nothing.
 """
 
-import fcntl
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timedelta
 
@@ -29,6 +28,7 @@ from nearline.landing.log_positions import (
     next_offsets,
     of_topic,
 )
+from nearline.locking import file_lock
 from nearline.log import DEADLETTERS, EVENTS, EventLog, LogRecord, open_log
 from nearline.privacy.pseudonyms import load_pseudonymizer
 from nearline.settings import Settings
@@ -66,8 +66,10 @@ def land_log(
         return []
     identity = log_identity(settings)
     landings: list[Landing] = []
-    with _landing_from_log(settings), _opened(settings) as logs:
-        positions = dict(landed_positions(list_landings(settings), identity))
+    # Held from reading positions to the last landing: nobody takes a record twice.
+    with file_lock(settings.raw / ".log.lock"), _opened(settings) as logs:
+        known = list_landings(settings)
+        positions = dict(landed_positions(known, identity))
         ends = _ends(logs)
         if settings.log_kind != "kinesis":  # its sequence numbers never start anew
             _check_not_replaced(settings, positions, ends)
@@ -82,7 +84,7 @@ def land_log(
             on_progress(sum(_record_count(landing) for landing in landings))
         for topic, log in logs.items():
             log.commit(CONSUMER, of_topic(positions, topic))
-        _remove_old(settings, identity, logs, clock())
+        _remove_old(settings, identity, logs, [*known, *landings], clock())
     return landings
 
 
@@ -107,15 +109,6 @@ def find_unlanded(settings: Settings) -> Positions:
 def _has_log(settings: Settings) -> bool:
     """Whether there can be anything: reading must not make an embedded log."""
     return settings.log_kind != "sqlite" or settings.log.exists()
-
-
-@contextmanager
-def _landing_from_log(settings: Settings) -> Iterator[None]:
-    """Held from reading positions to the last landing: nobody takes a record twice."""
-    settings.raw.mkdir(parents=True, exist_ok=True)
-    with (settings.raw / ".log.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager
@@ -207,13 +200,17 @@ def _records(
 
 
 def _remove_old(
-    settings: Settings, identity: str, logs: Mapping[str, EventLog], now: datetime
+    settings: Settings,
+    identity: str,
+    logs: Mapping[str, EventLog],
+    landings: Iterable[Landing],
+    now: datetime,
 ) -> None:
     """Retention: what has been landed for long enough leaves the log."""
     oldest = written_moment(now - timedelta(days=settings.log_retention_days))
     kept_long = [
         landing
-        for landing in list_landings(settings)
+        for landing in landings
         if landing.landed_at is not None and landing.landed_at < oldest
     ]
     positions = landed_positions(kept_long, identity)

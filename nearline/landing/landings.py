@@ -17,7 +17,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -37,6 +37,7 @@ from nearline.landing.nearline_format import NearlineFormat
 from nearline.landing.records import column_names, file_digest, read_records
 from nearline.landing.rees46_format import Rees46Format
 from nearline.landing.row_files import RowFile, reject_row
+from nearline.locking import file_lock
 from nearline.privacy.pseudonyms import Pseudonymizer, load_pseudonymizer
 from nearline.settings import Settings
 
@@ -281,11 +282,8 @@ def _next_landing_id(settings: Settings) -> int:
     )
 
 
-@contextmanager
-def _landing_lock(settings: Settings) -> Iterator[None]:
-    with (settings.raw / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _landing_lock(settings: Settings) -> AbstractContextManager[None]:
+    return file_lock(settings.raw / ".lock")
 
 
 def _write_rows(

@@ -1,10 +1,10 @@
 """Where the landing goes on in the event log, as the raw folder itself proves it."""
 
-import os
 import secrets
 from collections.abc import Iterable, Mapping
 
 from nearline.landing.landings import Landing, OffsetRange
+from nearline.replacement import create_file
 from nearline.settings import Settings
 
 Positions = Mapping[tuple[str, int], int]
@@ -49,14 +49,5 @@ def _embedded_log_id(settings: Settings) -> str:
     starts anew counts from the beginning again."""
     path = settings.log / "id"
     if not path.exists():
-        # Written aside and linked into place: of two processes that start together,
-        # the first one's id stands and both read it.
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        draft.write_text(secrets.token_hex(8))
-        try:
-            path.hardlink_to(draft)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+        create_file(path, secrets.token_hex(8))
     return path.read_text()

@@ -5,10 +5,10 @@ costs what is new. One that was changed behind the door is checked again.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from nearline.replacement import replace_file
 from nearline.settings import Settings
 
 
@@ -29,10 +29,8 @@ def remember_verified(
         return
     known = _load(settings, format_name)
     known |= {_name(settings, file): _state(file) for file in files}
-    path = _ledger(settings, format_name)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(known, indent=1) + "\n")
-    draft.replace(path)
+    text = json.dumps(known, indent=1) + "\n"
+    replace_file(_ledger(settings, format_name), lambda file: file.write(text.encode()))
 
 
 def _ledger(settings: Settings, format_name: str) -> Path:

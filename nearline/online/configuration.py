@@ -4,12 +4,12 @@ Belongs here: which stores there are and where. `feature_repo/feature_store.yaml
 the same ones relative to its folder, for plain Feast commands; a test holds them equal.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from nearline.replacement import replace_file
 from nearline.settings import Settings
 
 PROJECT = "nearline"
@@ -61,6 +61,4 @@ def write_reader_file(settings: Settings, configuration: dict[str, Any]) -> None
     text += yaml.safe_dump(configuration, sort_keys=False)
     if path.exists() and path.read_text() == text:
         return
-    draft = path.with_name(f".{path.name}-{os.getpid()}")
-    draft.write_text(text)
-    draft.replace(path)
+    replace_file(path, lambda file: file.write(text.encode()))

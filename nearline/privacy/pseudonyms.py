@@ -11,7 +11,6 @@ erasure is found under each of them.
 
 import base64
 import hmac
-import os
 import re
 import secrets
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from nearline.errors import InputError
+from nearline.replacement import create_file
 from nearline.settings import Settings
 
 _KEY_BYTES = 32
@@ -143,14 +143,4 @@ def _next_key_id(key_id: str) -> str:
 
 def _write_new_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Written aside and linked into place: of two processes that start together, the
-    # first one's key stands and both read it.
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_text(secrets.token_hex(_KEY_BYTES) + "\n")
-    try:
-        path.hardlink_to(draft)
-    except FileExistsError:
-        return
-    finally:
-        draft.unlink()
+    create_file(path, secrets.token_hex(_KEY_BYTES) + "\n", mode=0o600)

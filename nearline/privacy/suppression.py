@@ -5,10 +5,7 @@ key was listed takes a full rebuild of the warehouse, so the digest of the list 
 was last built with is kept beside it.
 """
 
-import fcntl
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +13,8 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nearline.locking import file_lock
+from nearline.replacement import replace_file
 from nearline.settings import Settings
 
 KeyType = Literal["visitor", "user"]
@@ -35,8 +34,8 @@ def suppress(
 ) -> bool:
     """Lists a key; returns False where it was listed before."""
     path = settings.suppression
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _list_lock(path):
+    # Of two requests at once, the second reads what the first has written.
+    with file_lock(path.with_name(".lock")):
         table = _load(settings)
         listed = zip(
             table["key_type"].to_pylist(), table["key_value"].to_pylist(), strict=True
@@ -50,18 +49,8 @@ def suppress(
             "suppressed_at": now.astimezone(UTC).replace(tzinfo=None),
         }
         longer = pa.concat_tables([table, pa.Table.from_pylist([row], _SCHEMA)])
-        draft = path.with_name(f".{path.name}.draft")
-        pq.write_table(longer, draft)
-        draft.replace(path)
+        replace_file(path, lambda file: pq.write_table(longer, file))
     return True
-
-
-@contextmanager
-def _list_lock(path: Path) -> Iterator[None]:
-    """Of two requests at once, the second reads what the first has written."""
-    with path.with_name(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def count_suppressed(settings: Settings) -> int:
