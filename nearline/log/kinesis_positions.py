@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from nearline.log.sqlite_connection import SqliteConnection
+
 # A sequence number may have 129 digits: more than SQLite's integers hold. As text of one
 # width the larger number is the larger text.
 _DIGITS = 130
@@ -29,10 +31,12 @@ class KinesisPositions:
     """
 
     def __init__(self, path: Path, timeout_seconds: float) -> None:
-        self._path = path
-        self._timeout_seconds = timeout_seconds
         self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._connection = SqliteConnection(
+            path,
+            timeout_seconds,
+            lambda connection: connection.executescript(_TABLE),
+        )
 
     def read(self, stream: str, consumer: str) -> Mapping[int, int]:
         """Next offsets by partition."""
@@ -72,35 +76,9 @@ class KinesisPositions:
 
     def close(self) -> None:
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._connection.close()
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                if self._connection is None:
-                    self._connection = self._connect()
-                yield self._connection
-            except BaseException:
-                # What was begun is undone, and the next call opens the file anew.
-                if self._connection is not None:
-                    self._connection.close()
-                    self._connection = None
-                raise
-
-    def _connect(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(
-            self._path,
-            timeout=self._timeout_seconds,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            connection.executescript(_TABLE)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        with self._lock, self._connection.opened() as connection:
+            yield connection

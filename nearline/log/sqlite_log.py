@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from nearline.log.protocol import LogRecord, LogUnavailableError, NewRecord
+from nearline.log.sqlite_connection import SqliteConnection
 
 _PARTITION = 0
 _MOST_APPENDS_TOGETHER = 256
@@ -48,8 +49,8 @@ class SqliteLog:
         )
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
-        self._writing: sqlite3.Connection | None = None
-        self._reading: sqlite3.Connection | None = None
+        self._writing = SqliteConnection(path, timeout_seconds, self._prepare)
+        self._reading = SqliteConnection(path, timeout_seconds, self._prepare)
 
     def append(self, records: Sequence[NewRecord]) -> None:
         if not records:
@@ -118,10 +119,8 @@ class SqliteLog:
 
     def close(self) -> None:
         with self._write_lock, self._read_lock:
-            for connection in (self._writing, self._reading):
-                if connection is not None:
-                    connection.close()
-            self._writing = self._reading = None
+            self._writing.close()
+            self._reading.close()
 
     def _commit_waiting(self) -> None:
         together: list[tuple[Sequence[NewRecord], Future[None]]] = []
@@ -155,52 +154,29 @@ class SqliteLog:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._explained("_writing"):
-            if self._writing is None:
-                self._writing = self._connect()
-            self._writing.execute("begin immediate")
-            yield self._writing
-            self._writing.execute("commit")
+        with self._explained(), self._writing.opened() as connection:
+            connection.execute("begin immediate")
+            yield connection
+            connection.execute("commit")
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
-        with self._read_lock, self._explained("_reading"):
-            if self._reading is None:
-                self._reading = self._connect()
-            yield self._reading
+        with self._read_lock, self._explained(), self._reading.opened() as connection:
+            yield connection
 
     @contextmanager
-    def _explained(self, connection_name: str) -> Iterator[None]:
-        """Ends a connection that failed: the next call opens the file anew."""
+    def _explained(self) -> Iterator[None]:
         try:
             yield
-        except BaseException as problem:
-            connection: sqlite3.Connection | None = getattr(self, connection_name)
-            setattr(self, connection_name, None)
-            if connection is not None:
-                connection.close()
-            if isinstance(problem, sqlite3.Error | OSError):
-                raise LogUnavailableError(
-                    f"the event log {self._path} cannot be used now: {problem}"
-                ) from problem
-            raise
+        except (sqlite3.Error, OSError) as problem:
+            raise LogUnavailableError(
+                f"the event log {self._path} cannot be used now: {problem}"
+            ) from problem
 
-    def _connect(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(
-            self._path,
-            timeout=self._timeout_seconds,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            self._use_wal(connection)
-            connection.execute("pragma synchronous = full")
-            connection.executescript(_TABLES)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        self._use_wal(connection)
+        connection.execute("pragma synchronous = full")
+        connection.executescript(_TABLES)
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
         """Of processes that make a new file at once, SQLite refuses all but one here
