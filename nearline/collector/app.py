@@ -5,7 +5,6 @@ in Nearline needs.
 """
 
 import gc
-import re
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -37,7 +36,7 @@ from nearline.collector.problems import Problem
 from nearline.collector.reception import Reception, answer
 from nearline.collector.segment import CALLS
 from nearline.collector.writing import LogWriter
-from nearline.events.contract import schema_file_name
+from nearline.events.contract import major_version, schema_file_name
 from nearline.privacy.pseudonyms import load_pseudonymizer
 from nearline.settings import Settings, load_settings
 
@@ -55,7 +54,6 @@ _TRACKER_CACHING = "public, max-age=3600"
 _TELEMETRY = ("tracing", "metrics", "logs", "operation_spans", "auto_configure")
 _GARBAGE_THRESHOLDS = (20_000, 20, 50)
 _SWITCH_SECONDS = 0.0005
-_VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
 
 Clock = Callable[[], datetime]
 _Answers = dict[int | str, dict[str, Any]]
@@ -232,9 +230,9 @@ def _add_reading_routes(app: FastAPI, writer: LogWriter, metrics: Metrics) -> No
     async def schema(request: Request) -> Response:
         """JSON Schema of a version of the event contract."""
         version = request.path_params["version"]
-        path = files("nearline.events").joinpath(
-            "schemas", schema_file_name(version) if _VERSION.fullmatch(version) else ""
-        )
+        if major_version(version) is None:
+            raise HTTPException(404)
+        path = files("nearline.events").joinpath("schemas", schema_file_name(version))
         if not path.is_file():
             raise HTTPException(404)
         return Response(

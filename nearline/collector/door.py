@@ -35,6 +35,7 @@ from nearline.events.contract import (
     Key,
     Moment,
 )
+from nearline.events.log_form import to_log_form, written
 from nearline.events.upgrading import upgrade_event
 from nearline.landing.formats import MASK, Rejection, masked_record, type_name
 from nearline.landing.nearline_format import NearlineFormat, content_hash
@@ -168,12 +169,12 @@ class Door:
             rejection = Rejection("occurred_at", reason, checked.event_name)
             return self._refused(event, rejection, source, arrival, sent_id, raw_ids)
 
-        kept = _as_kept(checked, event)
+        kept = to_log_form(checked, event)
         value = orjson.dumps(kept)
         for raw_id in raw_ids:
             if orjson.dumps(raw_id)[1:-1] not in value:
                 continue
-            hash_id = functools.partial(self._hashed_id, source.source)
+            hash_id = functools.partial(self._visitor, source.source)
             found = drop_account_ids(kept, raw_ids, hash_id)
             if found:
                 dropped += found
@@ -230,14 +231,14 @@ class Door:
             # Text would be read as JSON by the check, past the screening.
             if isinstance(event.get(name), str):
                 event[name] = MASK
-        hash_id = functools.partial(self._hashed_id, source.source)
+        hash_id = functools.partial(self._visitor, source.source)
         dropped += screen(event, hash_id)
         if dropped:
             note_dropped(event, dropped)
         raw_ids = self._hash_persons(event, source.source)
         event["source"] = source.source
         if source.trust == "server" or arrival.form == "segment":
-            event.setdefault("occurred_at", _written(arrival.received_at))
+            event.setdefault("occurred_at", written(arrival.received_at))
             if "event_id" not in event:
                 # Of the content, so that a batch that is sent again has the same ids.
                 # Before the clock is corrected: that differs between two sendings.
@@ -330,9 +331,6 @@ class Door:
             event["occurred_at"] = occurred_at - (sent_at - arrival.received_at)
             event["sent_at"] = arrival.received_at
 
-    def _hashed_id(self, source: str, text: str) -> str:
-        return self._visitor(source, text)
-
     def _refused(
         self,
         event: Mapping[str, Any],
@@ -349,7 +347,7 @@ class Door:
             if raw_ids:
                 kept = mask_account_ids(kept, raw_ids)
         letter = {
-            "received_at": _written(arrival.received_at),
+            "received_at": written(arrival.received_at),
             "source": source.source,
             "input": arrival.form,
             "schema_version": _FORMAT.version_of(event),
@@ -360,7 +358,7 @@ class Door:
         }
         # The same for the same event sent again; where nothing is kept, of the event's
         # id, hashed.
-        own = {"id": self._hashed_id(source.source, sent_id or "")} | kept
+        own = {"id": self._visitor(source.source, sent_id or "")} | kept
         deadletter_id = content_hash(
             {name: own[name] for name in own if name not in _SENDING_FIELDS}
             | {"field": rejection.field, "reason": rejection.reason}
@@ -445,28 +443,3 @@ def _checked(event: dict[str, Any]) -> Event | Rejection:
             del event[name]
             event[MASK] = MASK
         return _FORMAT.to_event(event)
-
-
-def _as_kept(event: Event, sent: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of the log: no nulls, times in milliseconds, items as objects."""
-    known = event.__dict__
-    # Only names of `sent` can have a value: half of the fields have none.
-    kept = {name: known[name] for name in sent if name in known}
-    kept["occurred_at"] = _written(event.occurred_at)
-    for name in ("sent_at", "received_at"):
-        if name in kept:
-            kept[name] = _written_often(kept[name])
-    if event.items is not None:
-        kept["items"] = [
-            {name: value for name, value in item.__dict__.items() if value is not None}
-            for item in event.items
-        ]
-    return kept
-
-
-def _written(moment: datetime) -> str:
-    return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"
-
-
-# A batch has one time of sending and one of arrival.
-_written_often = functools.lru_cache(maxsize=100)(_written)

@@ -26,6 +26,7 @@ from nearline.deadletters.replays import (
     replays_table,
 )
 from nearline.events.contract import Event
+from nearline.events.log_form import to_log_form
 from nearline.landing.formats import Format, Rejection
 from nearline.landing.from_log import land_log
 from nearline.landing.landings import (
@@ -179,7 +180,7 @@ def _text_paths(format_: Format) -> frozenset[str]:
 
 def _send(settings: Settings, mended: Sequence[_Mended], now: datetime) -> None:
     records = [
-        NewRecord(one.event.visitor_id, canonical_json(one.event))
+        NewRecord(one.event.visitor_id, orjson.dumps(to_log_form(one.event)))
         for one in mended
         if one.event is not None
     ]
@@ -191,21 +192,6 @@ def _send(settings: Settings, mended: Sequence[_Mended], now: datetime) -> None:
     for name in sorted({one.letter.source_format for one in of_files}):
         same = [one for one in of_files if one.letter.source_format == name]
         _land_rows(settings, find_format(name), same, now)
-
-
-def canonical_json(event: Event) -> bytes:
-    """An event as the log holds it: without nulls, times in milliseconds of UTC."""
-    fields = {
-        name: _written(value)
-        for name, value in event.model_dump(exclude_none=True).items()
-    }
-    return orjson.dumps(fields)
-
-
-def _written(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return value
 
 
 def _land_rows(

@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
-from nearline.events.contract import Event, Item, Name, Pseudonym
+from nearline.events.contract import Event, Item, Name, Pseudonym, major_version
 from nearline.events.identifiers import IdentifierKind, find_identifier
 from nearline.events.upgrading import upgrade_event
 from nearline.landing.formats import (
@@ -65,7 +65,6 @@ _FREE_TEXT = (
 _CONVERTED_FIELDS = tuple(_JSON_FIELDS | _TIME_FIELDS | _INTEGER_FIELDS)
 _MAX_INTEGER_DIGITS = 18
 _NAME = re.compile(get_args(Name)[1].pattern)
-_VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
 _PSEUDONYM: TypeAdapter[str] = TypeAdapter(Pseudonym)
 # Stands in for the id of an event that has none until its content can be hashed.
 _NO_ID = "none"
@@ -132,7 +131,8 @@ class NearlineFormat:
         return _if_of_form(_NAME, fields.get("source"))
 
     def version_of(self, fields: Mapping[str, Any]) -> str | None:
-        return _if_of_form(_VERSION, fields.get("schema_version"))
+        version = fields.get("schema_version")
+        return None if major_version(version) is None else str(version)
 
     def event_name_of(self, fields: Mapping[str, Any]) -> str | None:
         return _if_of_form(_NAME, fields.get("event_name"))
