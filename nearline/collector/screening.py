@@ -11,7 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from nearline.collector.addresses import REDACTED, reduce_path
-from nearline.events.contract import MAX_PROPERTIES_DEPTH
+from nearline.events.contract import (
+    HOST_FIELDS,
+    MAX_PROPERTIES_DEPTH,
+    PATH_FIELDS,
+    TEXT_FIELDS,
+)
 from nearline.events.identifiers import find_identifier
 from nearline.landing.formats import MASK, is_plain_name
 
@@ -19,19 +24,6 @@ DROPPED_NAMES = "nearline_dropped"
 SHORTEST_ACCOUNT_ID = 4
 """Shorter ids are found in any text by chance."""
 
-_TEXT_FIELDS = (
-    "page_title",
-    "utm_source",
-    "utm_medium",
-    "utm_campaign",
-    "utm_term",
-    "utm_content",
-    "item_category",
-    "item_brand",
-    "search_term",
-)
-_HOST_FIELDS = ("referrer_host", "link_host")
-_PATH_FIELDS = ("page_path", "link_path")
 # Ids that a sender makes up freely. Their form lets an IP address and a phone number
 # pass, so these are replaced by a keyed hash, which still joins.
 _ID_FIELDS = (
@@ -154,9 +146,9 @@ def _clean_path(path: str) -> str:
 
 
 _CLEANERS: Mapping[str, Callable[[str], str | None]] = {
-    **dict.fromkeys(_TEXT_FIELDS, _clean_text),
-    **dict.fromkeys(_HOST_FIELDS, _clean_host),
-    **dict.fromkeys(_PATH_FIELDS, _clean_path),
+    **dict.fromkeys(TEXT_FIELDS, _clean_text),
+    **dict.fromkeys(HOST_FIELDS, _clean_host),
+    **dict.fromkeys(PATH_FIELDS, _clean_path),
 }
 
 
@@ -229,11 +221,11 @@ def drop_account_ids(
     def holds(text: object) -> bool:
         return isinstance(text, str) and pattern.search(text) is not None
 
-    for name in (*_TEXT_FIELDS, *_HOST_FIELDS, "content_type", "page_type"):
+    for name in (*TEXT_FIELDS, *HOST_FIELDS, "content_type", "page_type"):
         if holds(event.get(name)):
             del event[name]
             dropped.append(name)
-    for name in _PATH_FIELDS:
+    for name in PATH_FIELDS:
         if holds(event.get(name)):
             event[name] = pattern.sub(REDACTED, event[name])
     for name in _ID_FIELDS:

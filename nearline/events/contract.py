@@ -173,6 +173,23 @@ class Item(BaseModel):
     quantity: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 1
 
 
+# Text that people or pages write, in which an identifier is looked for. Ids and names are
+# held to their pattern instead, since an opaque id may look like a phone number.
+PATH_FIELDS = ("page_path", "link_path")
+HOST_FIELDS = ("referrer_host", "link_host")
+TEXT_FIELDS = (
+    "page_title",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_term",
+    "utm_content",
+    "item_category",
+    "item_brand",
+    "search_term",
+)
+
+
 def _known_item(item: Any) -> Any:
     if not isinstance(item, dict):
         return item

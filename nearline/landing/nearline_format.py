@@ -15,7 +15,16 @@ import orjson
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
-from nearline.events.contract import Event, Item, Name, Pseudonym, major_version
+from nearline.events.contract import (
+    HOST_FIELDS,
+    PATH_FIELDS,
+    TEXT_FIELDS,
+    Event,
+    Item,
+    Name,
+    Pseudonym,
+    major_version,
+)
 from nearline.events.identifiers import IdentifierKind, find_identifier
 from nearline.events.upgrading import upgrade_event
 from nearline.landing.formats import (
@@ -45,22 +54,7 @@ _NOT_NULL = frozenset(
         "visitor_id",
     }
 )
-# Text that people or pages write. Ids and names are held to their pattern instead,
-# since an opaque id may look like a phone number.
-_FREE_TEXT = (
-    "page_path",
-    "link_path",
-    "page_title",
-    "referrer_host",
-    "utm_source",
-    "utm_medium",
-    "utm_campaign",
-    "utm_term",
-    "utm_content",
-    "item_category",
-    "item_brand",
-    "search_term",
-)
+_FREE_TEXT = (*PATH_FIELDS, *HOST_FIELDS, *TEXT_FIELDS)
 
 _CONVERTED_FIELDS = tuple(_JSON_FIELDS | _TIME_FIELDS | _INTEGER_FIELDS)
 _MAX_INTEGER_DIGITS = 18

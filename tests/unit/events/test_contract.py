@@ -179,6 +179,8 @@ def test_what_every_event_needs_may_not_be_left_out(field: str) -> None:
     ("field", "text"),
     [
         ("page_path", "/u/anna%40example.com"),
+        ("link_path", "/u/anna%40example.com"),
+        ("link_host", "203.0.113.7"),
         ("page_title", "Hello anna@example.com"),
         ("referrer_host", "203.0.113.7"),
         ("utm_source", "+49 170 1234567"),
