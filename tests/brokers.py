@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -12,6 +11,8 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+
+from tests.ports import free_ports
 
 JARS = (
     Path(os.environ.get("NEARLINE_SERVICES", Path.home() / ".cache/nearline-services"))
@@ -25,7 +26,7 @@ class KafkaBroker:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port, controller = _free_ports(2)
+        self._port, controller = free_ports(2)
         self.bootstrap_servers = f"127.0.0.1:{self._port}"
         self._running: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,17 +95,6 @@ class KafkaBroker:
                 stdout=log,
                 stderr=log,
             )
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import httpx
 from nearline.log import LogRecord, open_log
 from nearline.settings import Settings
 from tests.pipeline import NEARLINE
+from tests.ports import free_port
 
 _SECONDS_TO_START = 60
 _SECONDS_TO_STOP = 30
@@ -115,10 +115,7 @@ def running_collector(
 ) -> Iterator[RunningCollector]:
     """A collector on a free port of this machine, until the block ends."""
     home.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    collector = RunningCollector(home, port, workers, environment)
+    collector = RunningCollector(home, free_port(), workers, environment)
     collector.start()
     try:
         yield collector

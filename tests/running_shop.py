@@ -15,6 +15,7 @@ from typing import Any
 from nearline.log import open_log
 from nearline.settings import Settings
 from tests.pipeline import NEARLINE
+from tests.ports import free_port
 
 _SECONDS_TO_START = 60
 _SECONDS_TO_STOP = 20
@@ -56,9 +57,7 @@ class RunningShop:
 @contextmanager
 def running_shop(home: Path) -> Iterator[RunningShop]:
     """A shop on a free port of this machine, until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [str(NEARLINE), "demo-shop", "--port", str(port)],
         env={**os.environ, "NEARLINE_HOME": str(home)},

@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -35,6 +34,7 @@ from nearline.collector.door import Accepted, Arrival, Door
 from nearline.log import NewRecord, open_log
 from nearline.privacy.pseudonyms import Pseudonymizer
 from nearline.settings import Settings
+from tests.ports import free_port
 
 NEARLINE = Path(sys.executable).with_name("nearline")
 BATCHES = (1, 10, 100)
@@ -130,7 +130,7 @@ def _measure_one(
             "burst_events": 10**9,
         }
         (home / "collector.json").write_text(json.dumps({"sources": [source]}))
-        port = _free_port()
+        port = free_port()
         environment = _environment(home, log, variables)
         command = [str(NEARLINE), "collector", "--port", str(port)]
         command += ["--workers", str(workers)]
@@ -141,7 +141,7 @@ def _measure_one(
 def _measure_parse(batch: int, workers: int, seconds: float) -> Load:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "floor_app.py").write_text(_FLOOR_APP)
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "-m", "granian", "--interface", "asgi"]
         command += ["--port", str(port), "--workers", str(workers)]
         command += ["--no-ws", "--log-level", "warning", "floor_app:app"]
@@ -309,12 +309,6 @@ def _server(
     finally:
         process.terminate()
         process.wait(30)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main() -> None:

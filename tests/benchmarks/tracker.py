@@ -7,13 +7,12 @@ import json
 import statistics
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from nearline.tracker import gzipped_tracker_script, tracker_script
+from tests.chromium import chromium
 from tests.receiver import Receiver, running_receiver
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run")
 LOADS = 15
 EVENTS_A_ROUND = 40
 ROUNDS = 10
@@ -53,7 +52,7 @@ def measure_tracker() -> dict[str, Any]:
         "bytes": len(tracker_script()),
         "bytes_gzipped": len(gzipped_tracker_script()),
     }
-    with sync_playwright() as playwright, running_receiver() as receiver:
+    with chromium() as browser, running_receiver() as receiver:
         receiver.pages["/with"] = _PAGE.format(
             script=_TRACKER.format(consent="opt-out")
         )
@@ -62,9 +61,6 @@ def measure_tracker() -> dict[str, Any]:
         )
         receiver.pages["/empty"] = _PAGE.format(script=_EMPTY)
         receiver.pages["/empty.js"] = ""
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, headless=True, args=list(FLAGS)
-        )
         measured["chromium"] = browser.version
         for name, path in {
             "evaluate": "/with",
@@ -90,7 +86,6 @@ def measure_tracker() -> dict[str, Any]:
         measured["event_without_consent_us"] = _microseconds(
             page, "nearline('event', 'view_item', {item_id: 'sku_' + n})"
         )
-        browser.close()
     return measured
 
 

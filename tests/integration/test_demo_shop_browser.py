@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.pictures.demo_shop import CHROMIUM, FLAGS, take_picture
+from tests.chromium import chromium
+from tests.pictures.demo_shop import FLAGS, take_picture
 from tests.pipeline import Home
 from tests.running_shop import RunningShop, running_shop
 
@@ -67,12 +68,8 @@ UNNAMED_FIELDS = """() => [...document.querySelectorAll("input, select, textarea
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, headless=True, args=list(FLAGS)
-        )
+    with chromium(FLAGS) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -6,26 +6,23 @@ every acknowledged event is in `fct_events` exactly once, and nothing else is.
 """
 
 import itertools
-import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.insistent_client import InsistentClient
 from tests.pipeline import NEARLINE, Home
+from tests.ports import free_port
 
 SECONDS_UNDER_FIRE = float(os.environ.get("NEARLINE_CRASH_SECONDS", "15"))
 CLIENTS = 4
@@ -33,12 +30,6 @@ LAND_ONCE = (
     "from nearline.landing.from_log import land_log; "
     "from nearline.settings import load_settings; land_log(load_settings())"
 )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -68,89 +59,26 @@ class Process:
         self.running.wait()
 
 
-@dataclass
-class Client:
-    """Sends batches of events, each until it is acknowledged."""
-
-    url: str
-    name: str
-    stop: threading.Event
-    sent: list[str] = field(default_factory=list)
-    acknowledged: set[str] = field(default_factory=set)
-    problems: list[str] = field(default_factory=list)
-
-    def run(self) -> None:
-        visits = random.Random(self.name)
-        while not self.stop.is_set():
-            ids = [
-                f"{self.name}-{len(self.sent) + n}"
-                for n in range(visits.choice((1, 10)))
-            ]
-            self.sent.extend(ids)
-            self._send_until_acknowledged(ids)
-
-    def _send_until_acknowledged(self, ids: list[str]) -> None:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        events = [
-            {
-                "event_id": event_id,
-                "event_name": "page_view",
-                "schema_version": "1.1",
-                "occurred_at": now,
-                "visitor_id": f"visitor-of-{self.name}",
-                "page_url": "http://localhost/a",
-                "consent_analytics": True,
-                "consent_personalization": True,
-                "consent_notice_version": "1",
-            }
-            for event_id in ids
-        ]
-        body = json.dumps({"write_key": "dev", "events": events}).encode()
-        while True:
-            request = urllib.request.Request(
-                f"{self.url}/v1/events",
-                data=body,
-                headers={"Content-Type": "application/json"},
-            )
-            try:
-                with urllib.request.urlopen(request, timeout=10) as answer:
-                    results = json.load(answer)["results"]
-            except urllib.error.HTTPError as problem:
-                if problem.code not in (429, 503):
-                    self.problems.append(f"HTTP {problem.code}")
-                    return
-                time.sleep(0.05)
-                continue
-            except (OSError, ValueError):
-                time.sleep(0.05)  # killed before or in the middle of its answer
-                continue
-            for result in results:
-                if result["status"] == "rejected":
-                    self.problems.append(result["reason"])
-                else:
-                    self.acknowledged.add(result["event_id"])
-            return
-
-
 def fire_at(
     home: Home,
     seconds: float,
     also: Callable[[], None] = lambda: None,
-) -> list[Client]:
+) -> list[InsistentClient]:
     """Clients under load while collector and landing are killed; returns the clients.
 
     Args:
         also: called between shots, for instance to kill the broker.
     """
     variables = home.environment()
-    port = _free_port()
+    port = free_port()
     collector = Process(
         [str(NEARLINE), "collector", "--port", str(port), "--workers", "2"], variables
     )
     landing = Process([sys.executable, "-c", LAND_ONCE], variables)
     stop = threading.Event()
     clients = [
-        Client(f"http://127.0.0.1:{port}", f"client{n}", stop) for n in range(CLIENTS)
+        InsistentClient(f"http://127.0.0.1:{port}", f"client{n}", stop)
+        for n in range(CLIENTS)
     ]
     threads = [threading.Thread(target=client.run) for client in clients]
     shots = random.Random(11)
@@ -180,11 +108,11 @@ def fire_at(
     return clients
 
 
-def check_that_nothing_is_lost(home: Home, clients: list[Client]) -> None:
+def check_that_nothing_is_lost(home: Home, clients: list[InsistentClient]) -> None:
     """Every acknowledged event is published once, and none that nobody sent."""
     acknowledged = set().union(*(client.acknowledged for client in clients))
     sent = {event_id for client in clients for event_id in client.sent}
-    assert [problem for client in clients for problem in client.problems] == []
+    assert [problem for client in clients for problem in client.surprises] == []
     assert acknowledged
     published = [row[0] for row in home.published("select event_id from {fct_events}")]
     assert len(published) == len(set(published))

@@ -24,20 +24,11 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.chromium import CHROMIUM, FLAGS
 from tests.receiver import Receiver, running_receiver
 
 pytestmark = pytest.mark.services
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 VISITOR = r"nl1\.([0-9a-f]{32})\.(\d{10})"
 ALL = {"analytics": True, "personalization": True, "marketing": True}
 THIRTEEN_MONTHS_SECONDS = 395 * 86_400

@@ -7,20 +7,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests import chromium
 from tests.running_shop import running_shop
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "demo-shop.png"
-CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    *chromium.FLAGS,
     # The real one says that it is headless, and the collector would mark a bot. Given to
     # the browser and not to a page: requests that outlive their page have it, too.
     "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 "
@@ -63,11 +57,9 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as home,
         running_shop(Path(home)) as shop,
-        sync_playwright() as playwright,
+        chromium.chromium(FLAGS) as browser,
     ):
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         take_picture(browser, shop.url, file)
-        browser.close()
     print(file)
 
 
