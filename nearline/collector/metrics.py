@@ -5,18 +5,19 @@ in `PROMETHEUS_MULTIPROC_DIR` (set by `nearline collector` before this is import
 whichever worker is asked answers for all.
 """
 
-import os
-
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
     Histogram,
     generate_latest,
+    values,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+# Decided when the library is imported; the variable itself may be set later by others
+# (Feast does), while our numbers are in memory.
+_ARE_IN_FILES = values.ValueClass is not values.MutexValue
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -78,7 +79,7 @@ class Metrics:
     def exposition(self) -> bytes:
         """All workers' numbers in Prometheus' text format."""
         registry = self._registry
-        if os.environ.get(_FOLDER):
+        if _ARE_IN_FILES:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
