@@ -66,7 +66,18 @@ KEY = IdForm("key", get_args(Key)[1].pattern)
 
 ID_COLUMNS: Mapping[str, IdForm] = {
     **dict.fromkeys(
-        ("visitor_id", "user_id", "person_id", "unit_id", "identifier"), PSEUDONYM
+        (
+            "visitor_id",
+            "user_id",
+            "contact_id",
+            "previous_visitor_id",
+            "previous_user_id",
+            "person_id",
+            "unit_id",
+            "identifier",
+            "other_identifier",
+        ),
+        PSEUDONYM,
     ),
     **dict.fromkeys(
         (

@@ -105,6 +105,13 @@ RAW_NEARLINE = Suite(
             column="user_id",
         ),
         holds(
+            "alias_names_who_it_was",
+            "an alias event has user_id and a previous id",
+            "event_name <> 'alias' or (user_id is not null "
+            "and coalesce(previous_user_id, previous_visitor_id) is not null)",
+            column="user_id",
+        ),
+        holds(
             "items_are_json",
             "items are JSON",
             "items is null or json_valid(items)",

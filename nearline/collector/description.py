@@ -16,6 +16,15 @@ _RAW_FIELDS: dict[str, Any] = {
     | {"description": "Id of the cookie or device; kept as a keyed hash."},
     "user_id": {"anyOf": [*_RAW_ID["anyOf"], {"type": "null"}]}
     | {"description": "Id of the account; kept as a keyed hash."},
+    **{
+        name: {"anyOf": [*_RAW_ID["anyOf"], {"type": "null"}]}
+        | {"description": f"{meaning}; kept as a keyed hash."}
+        for name, meaning in (
+            ("contact_id", "E-mail address or a CRM's key of the person"),
+            ("previous_visitor_id", "Of an alias: the id of the cookie or device"),
+            ("previous_user_id", "Of an alias: the former id of the account"),
+        )
+    },
     "page_url": _ADDRESS
     | {"description": "Full address; kept are page_path and listed parameters."},
     "referrer": _ADDRESS | {"description": "Full address; kept is referrer_host."},

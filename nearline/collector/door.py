@@ -74,6 +74,9 @@ _CONSENT_FIELDS = frozenset(
         "consent_notice_version",
     }
 )
+_VISITOR_FIELDS = ("visitor_id", "previous_visitor_id")
+_USER_FIELDS = ("user_id", "previous_user_id")
+_PERSON_FIELDS = (*_VISITOR_FIELDS, *_USER_FIELDS, "contact_id")
 # Differ from one sending of the same event to the next.
 _SENDING_FIELDS = frozenset(
     {"occurred_at", "sent_at", "received_at", "clock_skew_seconds"}
@@ -284,7 +287,7 @@ class Door:
         """Replaces raw ids by pseudonyms; returns those that no text may hold."""
         raw_ids = []
         hashed = False
-        for name in ("visitor_id", "user_id"):
+        for name in _PERSON_FIELDS:
             raw_id = as_id(event.get(name))
             if raw_id is None:
                 continue
@@ -296,11 +299,12 @@ class Door:
                 # No id: masked, so that the contract refuses it.
                 event[name] = raw_id if not isinstance(raw_id, str) else MASK
                 continue
-            event[name] = (
-                self._visitor(source, raw_id)
-                if name == "visitor_id"
-                else self._user(raw_id)
-            )
+            if name in _VISITOR_FIELDS:
+                event[name] = self._visitor(source, raw_id)
+            elif name in _USER_FIELDS:
+                event[name] = self._user(raw_id)
+            else:
+                event[name] = self._pseudonymizer.contact(raw_id)
             hashed = True
             if len(raw_id) >= SHORTEST_ACCOUNT_ID:
                 raw_ids.append(raw_id)

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 SUPPORTED_MAJOR = 1
 
 # A client clock may run ahead of ours by this much before the event is refused.
@@ -57,6 +57,7 @@ KNOWN_EVENT_NAMES = frozenset(
         "purchase",
         "content_interaction",
         "identify",
+        "alias",
         "consent",
         "exposure",
         "decision",
@@ -217,6 +218,12 @@ class Event(BaseModel):
 
     visitor_id: Pseudonym
     user_id: Pseudonym | None = None
+    contact_id: Pseudonym | None = None
+    """An e-mail address or a CRM's key of a person, as a pseudonym."""
+    previous_visitor_id: Pseudonym | None = None
+    """On `alias`: who `user_id` was so far, where that was no account."""
+    previous_user_id: Pseudonym | None = None
+    """On `alias`: who `user_id` was so far, where that was an account."""
     source_session_id: Key | None = None
     page_view_id: Key | None = None
 
@@ -297,6 +304,14 @@ class Event(BaseModel):
             raise ValueError(f"{missing} is missing; every exposure needs it")
         if self.event_name == "identify" and self.user_id is None:
             raise ValueError("user_id is missing; every identify needs it")
+        if self.event_name == "alias":
+            if self.user_id is None:
+                raise ValueError("user_id is missing; every alias needs it")
+            if self.previous_visitor_id is None and self.previous_user_id is None:
+                raise ValueError(
+                    "previous_user_id is missing; an alias needs it or "
+                    "previous_visitor_id"
+                )
         if self.revenue_cents is not None and self.currency is None:
             raise ValueError("currency is missing; revenue_cents needs it")
         return self

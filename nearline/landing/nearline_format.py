@@ -86,7 +86,15 @@ class NearlineFormat:
     # An import may leave out what the door can fill in: the id (a content hash) and
     # the arrival (taken to be the occurrence).
     required_columns = frozenset(_NOT_NULL - {"event_id", "received_at"})
-    personal_columns = frozenset({"visitor_id", "user_id"})
+    personal_columns = frozenset(
+        {
+            "visitor_id",
+            "user_id",
+            "contact_id",
+            "previous_visitor_id",
+            "previous_user_id",
+        }
+    )
     schema = pa.schema(
         [
             *(

@@ -46,6 +46,13 @@ class Pseudonymizer:
         """Pseudonym of an account, the same for every source that it signs in to."""
         return self._hash("u", identifier)
 
+    def contact(self, identifier: str) -> str:
+        """Pseudonym of an e-mail address or of a CRM's key of a person.
+
+        Addresses are written in many ways: case and blanks around do not count.
+        """
+        return self._hash("c", identifier.strip().lower())
+
     def _hash(self, prefix: str, text: str) -> str:
         digest = hmac.digest(self.key, f"{prefix}\x1f{text}".encode(), "sha256")
         short = base64.urlsafe_b64encode(digest[:_PSEUDONYM_BYTES])

@@ -70,7 +70,7 @@ def test_a_product_that_is_viewed_is_a_view_of_an_item() -> None:
     assert event == {
         "event_id": "ajs-next-1772452800000-abc",
         "event_name": "view_item",
-        "schema_version": "1.1",
+        "schema_version": "1.2",
         "occurred_at": "2026-03-02T11:59:59.000Z",
         "received_at": "2026-03-02T12:00:00.000Z",
         "source": "backend",

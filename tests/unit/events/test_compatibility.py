@@ -20,6 +20,7 @@ from nearline.events.contract import Event, json_schema
 RELEASED = {
     "event-1-0.json": "3381e4b5870db773",
     "event-1-1.json": "387a8af608e57d71",
+    "event-1-2.json": "e591aa3a4fa65786",
 }
 SCHEMAS = files("nearline.events") / "schemas"
 
