@@ -35,7 +35,11 @@ from expectations.results import (
     write_checks,
 )
 from expectations.suites import RAW_SUITES, RELEASE_SUITES, REQUIRED_TABLES
-from expectations.suites.raw import NEARLINE_COLUMNS
+from expectations.suites.raw import (
+    NEARLINE_COLUMNS,
+    declared_columns,
+    declared_suite,
+)
 from expectations.validation import (
     Evaluation,
     Outcome,
@@ -44,7 +48,9 @@ from expectations.validation import (
 )
 from nearline.errors import InputError
 from nearline.events.contract import Event, schema_file_name
+from nearline.landing.declarations import find_declarations
 from nearline.publication.tables import scan
+from nearline.settings import load_settings
 
 __all__ = ["CheckResult", "blocking", "check_raw", "check_release"]
 
@@ -131,19 +137,25 @@ def check_raw(
     Raises:
         InputError: a format without a suite.
     """
-    if format_name not in RAW_SUITES:
-        known = ", ".join(RAW_SUITES)
+    declared = find_declarations(load_settings().dbt_project)
+    if format_name not in RAW_SUITES and format_name not in declared:
+        known = ", ".join([*RAW_SUITES, *declared])
         raise InputError(f"no suite for format '{format_name}'; use one of {known}")
     if not files:
         return []
-    suite = RAW_SUITES[format_name]
+    if format_name in declared:
+        suite = declared_suite(declared[format_name])
+    else:
+        suite = RAW_SUITES[format_name]
     listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
     source = (
         f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, "
         "hive_types = {'landing_id': INTEGER})"
     )
     if format_name == "nearline":
-        source = _with_later_columns(source)
+        source = _with_absent_columns(source, _later_columns())
+    elif format_name in declared:
+        source = _with_absent_columns(source, declared_columns(declared[format_name]))
     checked_at = clock()
     results, evaluation = _check({suite.table: source}, [suite], with_privacy)
     if data_docs_dir is not None:
@@ -151,17 +163,23 @@ def check_raw(
     return results
 
 
-def _with_later_columns(source: str) -> str:
-    """With the fields that minor versions added: older files lack them, which is right.
+def _later_columns() -> dict[str, Family]:
+    """The fields that minor versions added: older files lack them, which is right.
 
-    Columns of the first version are not filled in: where one is missing, it is missed.
+    Columns of the first version are not among them: where one is missing, it is missed.
     """
     first = resources.files("nearline.events") / "schemas" / schema_file_name("1.0")
     known = json.loads(first.read_text())["properties"]
+    return {
+        name: NEARLINE_COLUMNS[name] for name in Event.model_fields if name not in known
+    }
+
+
+def _with_absent_columns(source: str, columns: Mapping[str, Family]) -> str:
+    """With nulls for those columns that a file does not have."""
     nulls = [
-        f"null::{_SQL_TYPES[NEARLINE_COLUMNS[name]]} as {quoted(name)}"
-        for name in Event.model_fields
-        if name not in known
+        f"null::{_SQL_TYPES[family]} as {quoted(name)}"
+        for name, family in columns.items()
     ]
     if not nulls:
         return source

@@ -24,6 +24,12 @@ class Settings(BaseSettings):
     former_pseudonym_keys: dict[str, SecretStr] = {}
     """Keys that were in use before, by id, oldest first (as JSON)."""
 
+    dbt_project: Path = Path(__file__).resolve().parents[1] / "dbt_project"
+    """Where sources are declared and mapped."""
+
+    max_rejected_share: float = Field(default=0.5, ge=0, le=1)
+    """A file with a larger share of rows that do not fit its format is not landed."""
+
     log_kind: Literal["sqlite", "kafka", "kinesis"] = "sqlite"
     log_partitions: int = Field(default=3, ge=1, le=1000)
     """Used when a Kafka topic or a Kinesis stream is made; SQLite has one partition."""

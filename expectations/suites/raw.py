@@ -18,6 +18,7 @@ from expectations.checks import (
     one_of,
 )
 from nearline.events.contract import KNOWN_EVENT_NAMES, MAX_CLOCK_LEAD_SECONDS, Event
+from nearline.landing.declarations import Declaration
 
 MOST_CENTS = 10**12
 
@@ -205,3 +206,38 @@ RAW_REES46 = Suite(
 )
 
 RAW_SUITES = {"nearline": RAW_NEARLINE, "rees46": RAW_REES46}
+
+_FAMILIES = {
+    "string": Family.TEXT,
+    "timestamp[us]": Family.TIMESTAMP,
+    "int64": Family.INTEGER,
+    "double": Family.NUMBER,
+    "bool": Family.BOOLEAN,
+}
+
+
+def declared_suite(declaration: Declaration) -> Suite:
+    """The suite of a declared source: what its YAML says of columns and values."""
+    always = [
+        column.name
+        for column in declaration.columns
+        if column.is_required or column.treatment == "content_hash"
+    ]
+    return Suite(
+        f"raw_{declaration.table}",
+        (
+            has_columns({**declared_columns(declaration), **_PROVENANCE}),
+            *(not_null(name) for name in always),
+            *_PROVENANCE_CHECKS,
+            *(
+                one_of(column.name, tuple(column.options["one_of"]))
+                for column in declaration.columns
+                if "one_of" in column.options
+            ),
+        ),
+    )
+
+
+def declared_columns(declaration: Declaration) -> dict[str, Family]:
+    """Columns of a declared source's raw table, by name."""
+    return {column.name: _FAMILIES[str(column.type)] for column in declaration.columns}

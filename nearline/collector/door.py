@@ -15,7 +15,6 @@ from typing import Any, Literal, NamedTuple, get_args
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from nearline.collector.addresses import reduce_addresses
 from nearline.collector.config import CollectorConfig, Source
 from nearline.collector.ga4_shape import as_id, to_contract
 from nearline.collector.screening import (
@@ -28,6 +27,7 @@ from nearline.collector.screening import (
 )
 from nearline.collector.senders import judge_sender
 from nearline.events import Event
+from nearline.events.addresses import reduce_addresses
 from nearline.events.contract import (
     FIRST_YEAR,
     LAST_YEAR,
@@ -37,7 +37,7 @@ from nearline.events.contract import (
 )
 from nearline.events.log_form import to_log_form, written
 from nearline.events.upgrading import upgrade_event
-from nearline.landing.formats import MASK, Rejection, masked_record, type_name
+from nearline.landing.formats import MASK, Rejection, type_name
 from nearline.landing.nearline_format import NearlineFormat, content_hash
 from nearline.privacy.pseudonyms import Pseudonymizer
 
@@ -347,7 +347,7 @@ class Door:
         has_no_consent = rejection is NO_CONSENT
         kept: dict[str, Any] = {}
         if event and not has_no_consent:
-            kept = masked_record(event, rejection, _FORMAT, self._pseudonymizer)
+            kept = _FORMAT.kept_of(event, rejection, self._pseudonymizer)
             if raw_ids:
                 kept = mask_account_ids(kept, raw_ids)
         letter = {

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from nearline.collector.addresses import REDACTED, reduce_path
+from nearline.events.addresses import REDACTED, reduce_path
 from nearline.events.contract import (
     HOST_FIELDS,
     MAX_PROPERTIES_DEPTH,

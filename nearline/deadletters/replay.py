@@ -31,13 +31,13 @@ from nearline.landing.formats import Format, Rejection
 from nearline.landing.from_log import land_log
 from nearline.landing.landings import (
     Landing,
-    find_format,
     landing_draft,
     place_landing,
     utc_now,
     written_moment,
 )
 from nearline.landing.nearline_format import NearlineFormat, content_hash
+from nearline.landing.registry import find_format
 from nearline.landing.row_files import RowFile
 from nearline.log import EVENTS, NewRecord, open_log
 from nearline.privacy.pseudonyms import Pseudonymizer, load_pseudonymizer
@@ -107,7 +107,7 @@ def replay(
             if id_ in known:
                 outcomes.append(Outcome(id_, "replayed_before", known[id_]))
                 continue
-            result = _mend(letter, changes, pseudonymizer, now)
+            result = _mend(settings, letter, changes, pseudonymizer, now)
             if isinstance(result, Rejection):
                 outcomes.append(
                     Outcome(id_, "refused", None, result.field, result.reason)
@@ -131,9 +131,13 @@ def replay(
 
 
 def _mend(
-    letter: DeadLetter, changes: Changes, pseudonymizer: Pseudonymizer, now: datetime
+    settings: Settings,
+    letter: DeadLetter,
+    changes: Changes,
+    pseudonymizer: Pseudonymizer,
+    now: datetime,
 ) -> _Mended | Rejection:
-    format_ = find_format(letter.source_format)
+    format_ = find_format(settings, letter.source_format)
     fields = changes.apply(_unfolded(letter.fields), _text_paths(format_))
     masked = next(masked_paths(fields), None)
     if masked is not None:
@@ -191,7 +195,7 @@ def _send(settings: Settings, mended: Sequence[_Mended], now: datetime) -> None:
     of_files = [one for one in mended if one.row is not None]
     for name in sorted({one.letter.source_format for one in of_files}):
         same = [one for one in of_files if one.letter.source_format == name]
-        _land_rows(settings, find_format(name), same, now)
+        _land_rows(settings, find_format(settings, name), same, now)
 
 
 def _land_rows(

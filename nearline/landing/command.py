@@ -7,8 +7,9 @@ import click
 
 from nearline.cli import print_json
 from nearline.errors import InputError
-from nearline.landing.landings import Landing, find_format, land_file
+from nearline.landing.landings import Landing, land_file
 from nearline.landing.records import find_files
+from nearline.landing.registry import find_format
 from nearline.progress import progress_bar
 from nearline.settings import load_settings
 
@@ -23,20 +24,30 @@ from nearline.settings import load_settings
     "format_name",
     default="nearline",
     show_default=True,
-    metavar="nearline|rees46",
-    help="What the files hold.",
+    help="What the files hold; see docs/sources.md.",
+)
+@click.option(
+    "--max-rejected-share",
+    type=click.FloatRange(0, 1),
+    help="Most rows of a file that may be refused, from 0 to 1.  [default: 0.5]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def ingest(path: Path, format_name: str, as_json: bool) -> None:
-    """Land PATH (a file or a folder: .jsonl, .csv, .parquet, gzipped or not).
+def ingest(
+    path: Path, format_name: str, max_rejected_share: float | None, as_json: bool
+) -> None:
+    """Land PATH (a file or a folder: .jsonl, .csv, .tsv, .parquet, gzipped or not).
 
     Rows that break the format are kept with file, row, field and reason, to be mended
     and replayed: see `nearline deadletters`. A file landed before changes nothing. An
     unreadable file is named and left out; the others land, and the exit code is 2.
     """
     settings = load_settings()
-    find_format(format_name)
-    files = find_files(path)
+    if max_rejected_share is not None:
+        settings = settings.model_copy(
+            update={"max_rejected_share": max_rejected_share}
+        )
+    format_ = find_format(settings, format_name)
+    files = find_files(path, format_.files)
     landings: list[Landing] = []
     problems: list[str] = []
     sizes = [file.stat().st_size for file in files]

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from nearline.events.contract import MAX_PROPERTIES_DEPTH
 from nearline.events.identifiers import find_identifier
+from nearline.landing.records import TextLayout
 from nearline.privacy.pseudonyms import Pseudonymizer
 
 MASK = "***"
@@ -57,9 +58,19 @@ class Format(Protocol):
     name: str
     required_columns: frozenset[str]
     known_columns: frozenset[str]
-    personal_columns: frozenset[str]
-    """Columns that say who it was: never kept as they came of a refused row."""
     schema: pa.Schema
+    allows_other_columns: bool
+    """Whether a file may have columns that are not known; they are not kept."""
+
+    @property
+    def files(self) -> str | None:
+        """Pattern of the files in a folder that hold rows; null for all."""
+        ...
+
+    @property
+    def text(self) -> TextLayout | None:
+        """How a table of text is written, where it is not CSV."""
+        ...
 
     def to_row(
         self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
@@ -67,22 +78,21 @@ class Format(Protocol):
         """The raw row of one record (without provenance), or why it is refused."""
         ...
 
-    def person_of(
+    def kept_of(
         self,
         fields: Mapping[str, Any],
-        refused: frozenset[str],
+        rejection: Rejection,
         pseudonymizer: Pseudonymizer,
     ) -> dict[str, Any]:
-        """What is kept in place of the personal columns of a refused record: pseudonyms,
-        so that it can be replayed, by the name under which `from_dead_letter` knows
-        them, and the mask where there is none.
+        """What is kept of a refused record, so that it can be mended and replayed:
+        nothing of what is at fault or unknown, and pseudonyms of who it was.
         """
         ...
 
     def from_dead_letter(
         self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
     ) -> dict[str, Any] | Rejection:
-        """`to_row` of what `masked_record` kept and somebody mended since."""
+        """`to_row` of what `kept_of` kept and somebody mended since."""
         ...
 
     def source_of(self, fields: Mapping[str, Any]) -> str | None:
@@ -116,19 +126,19 @@ def is_plain_name(text: str) -> bool:
 def masked_record(
     fields: Mapping[str, Any],
     rejection: Rejection,
-    format_: Format,
-    pseudonymizer: Pseudonymizer,
+    known_columns: frozenset[str],
+    personal_columns: frozenset[str],
 ) -> dict[str, Any]:
     """A refused record without what is at fault, unknown or tells who it was."""
     refused = frozenset({rejection.field}) | rejection.refused
     row = {}
     for name, value in fields.items():
-        if name in format_.personal_columns:
+        if name in personal_columns:
             continue
-        is_known = name in format_.known_columns
+        is_known = name in known_columns
         key = name if is_known or is_plain_name(name) else MASK
         row[key] = MASK if name in refused or not is_known else _masked(value, 0)
-    return row | format_.person_of(fields, refused, pseudonymizer)
+    return row
 
 
 def _masked(value: Any, depth: int) -> Any:

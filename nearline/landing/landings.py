@@ -33,17 +33,12 @@ from nearline.landing.formats import (
     Rejection,
     is_plain_name,
 )
-from nearline.landing.nearline_format import NearlineFormat
 from nearline.landing.records import column_names, file_digest, read_records
-from nearline.landing.rees46_format import Rees46Format
+from nearline.landing.registry import find_format
 from nearline.landing.row_files import RowFile, reject_row
 from nearline.locking import file_lock
 from nearline.privacy.pseudonyms import Pseudonymizer, load_pseudonymizer
 from nearline.settings import Settings
-
-FORMATS: dict[str, Format] = {
-    format.name: format for format in (NearlineFormat(), Rees46Format())
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +72,6 @@ class Landing:
     landed_at: str | None = None
     log: str | None = None
     ranges: tuple[OffsetRange, ...] = ()
-
-
-def find_format(name: str) -> Format:
-    """The format called `name`."""
-    if name not in FORMATS:
-        raise InputError(f"unknown format '{name}'; use one of {', '.join(FORMATS)}")
-    return FORMATS[name]
 
 
 def list_landings(settings: Settings) -> list[Landing]:
@@ -120,10 +108,11 @@ def land_file(
         on_bytes: called now and then with the number of the file's bytes read so far.
 
     Raises:
-        InputError: the file is empty, unreadable, lacks a column or fits the format in
-            no row at all. Nothing of it was landed then.
+        InputError: the file is empty, unreadable, lacks a column, or more than
+            `settings.max_rejected_share` of its rows do not fit the format. Nothing of
+            it was landed then.
     """
-    format_ = find_format(format_name)
+    format_ = find_format(settings, format_name)
     if path.stat().st_size == 0:
         raise InputError(f"{path.name} is empty; nothing to ingest")
     _check_columns(path, format_)
@@ -134,8 +123,9 @@ def land_file(
     now = clock()
     with landing_draft(settings, format_name) as draft:
         pseudonymizer = load_pseudonymizer(settings)
+        most_rejected = settings.max_rejected_share
         accepted, rejected = _write_rows(
-            draft, path, format_, pseudonymizer, on_bytes, now
+            draft, path, format_, pseudonymizer, on_bytes, now, most_rejected
         )
         landing = Landing(
             landing_id=0,
@@ -240,7 +230,7 @@ def _file_label(path: Path) -> str:
 
 
 def _check_columns(path: Path, format_: Format) -> None:
-    columns = column_names(path)
+    columns = column_names(path, format_.text)
     if columns is None:
         return
     repeated = sorted({column for column in columns if columns.count(column) > 1})
@@ -255,7 +245,7 @@ def _check_columns(path: Path, format_: Format) -> None:
             f"which format '{format_.name}' needs"
         )
     unknown = [column for column in columns if column not in format_.known_columns]
-    if unknown:
+    if unknown and not format_.allows_other_columns:
         raise InputError(
             f"{path.name} has a column {', '.join(_shown(unknown))} that format "
             f"'{format_.name}' does not know; remove or rename it"
@@ -293,6 +283,7 @@ def _write_rows(
     pseudonymizer: Pseudonymizer,
     on_bytes: Callable[[int], None],
     now: datetime,
+    most_rejected: float,
 ) -> tuple[int, int]:
     """Writes accepted and refused rows; returns their counts."""
     label = _file_label(path)
@@ -301,7 +292,7 @@ def _write_rows(
         RowFile(draft / "events.parquet", format_.schema) as accepted,
         RowFile(draft / "rejects.parquet", REJECTS_SCHEMA) as rejected,
     ):
-        for record in read_records(path, on_bytes):
+        for record in read_records(path, on_bytes, format_.text):
             row: dict[str, Any] | Rejection
             if record.problem is not None:
                 row = Rejection("(row)", record.problem)
@@ -323,5 +314,13 @@ def _write_rows(
         raise InputError(
             f"{path.name}: no row fits format '{format_.name}' ({first_rejection}); "
             "is --format right?"
+        )
+    share = rejected.row_count / (accepted.row_count + rejected.row_count)
+    if share > most_rejected:
+        raise InputError(
+            f"{path.name}: {share:.0%} of its rows do not fit format '{format_.name}', "
+            f"more than the {most_rejected:.0%} that are let pass (first: "
+            f"{first_rejection}); nothing of it was landed. Mend the file, or raise "
+            "--max-rejected-share"
         )
     return accepted.row_count, rejected.row_count

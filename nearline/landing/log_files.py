@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nearline.events.contract import Key, Moment
 from nearline.events.identifiers import find_identifier
-from nearline.landing.formats import MASK, REJECTS_SCHEMA, Rejection, masked_record
+from nearline.landing.formats import MASK, REJECTS_SCHEMA, Rejection
 from nearline.landing.landings import OffsetRange
 from nearline.landing.nearline_format import NearlineFormat, content_hash
 from nearline.landing.row_files import RowFile, reject_row
@@ -159,9 +159,7 @@ class LogFiles:
             return Rejection(
                 "(record)", f"is no dead letter: {name} is missing or wrong"
             )
-        kept = masked_record(
-            letter.fields, Rejection("", ""), _FORMAT, self._pseudonymizer
-        )
+        kept = _FORMAT.kept_of(letter.fields, Rejection("", ""), self._pseudonymizer)
         names = {"source": letter.source, "schema_version": letter.schema_version}
         return {
             "deadletter_id": letter.deadletter_id,

@@ -32,6 +32,7 @@ from nearline.landing.formats import (
     PROVENANCE,
     Rejection,
     is_plain_name,
+    masked_record,
     type_name,
 )
 from nearline.privacy.pseudonyms import Pseudonymizer
@@ -82,6 +83,9 @@ class NearlineFormat:
     """Reads `nearline.events.Event` from JSON lines, CSV or Parquet."""
 
     name = "nearline"
+    allows_other_columns = False
+    files = None
+    text = None
     known_columns = frozenset(Event.model_fields)
     # An import may leave out what the door can fill in: the id (a content hash) and
     # the arrival (taken to be the occurrence).
@@ -115,19 +119,24 @@ class NearlineFormat:
     ) -> dict[str, Any] | Rejection:
         return self._row(fields)
 
-    def person_of(
+    def kept_of(
         self,
         fields: Mapping[str, Any],
-        refused: frozenset[str],
+        rejection: Rejection,
         pseudonymizer: Pseudonymizer,
     ) -> dict[str, Any]:
-        return {
+        refused = rejection.refused | {rejection.field}
+        persons = {
             name: fields[name]
             if name not in refused and _is_pseudonym(fields[name])
             else MASK
             for name in sorted(self.personal_columns)
             if fields.get(name) is not None
         }
+        return (
+            masked_record(fields, rejection, self.known_columns, self.personal_columns)
+            | persons
+        )
 
     def source_of(self, fields: Mapping[str, Any]) -> str | None:
         return _if_of_form(_NAME, fields.get("source"))

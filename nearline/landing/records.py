@@ -1,4 +1,4 @@
-"""Reads JSON lines, CSV and Parquet, gzipped or not, as numbered records.
+"""Reads JSON lines, text tables and Parquet, gzipped or not, as numbered records.
 
 Row numbers start at 1 and count data rows: lines of a JSON-lines file, rows after the
 header of a CSV file, rows of a Parquet file. A message about an unreadable file counts
@@ -14,6 +14,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +26,11 @@ import pyarrow.parquet as pq
 
 from nearline.errors import InputError
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet", ".parquet.gz")
+SUFFIXES = tuple(
+    f".{kind}{zipped}"
+    for kind in ("jsonl", "json", "csv", "tsv", "parquet")
+    for zipped in ("", ".gz")
+)
 _PARQUET_BATCH_ROWS = 20_000
 _ROWS_BETWEEN_REPORTS = 5_000
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -38,16 +45,40 @@ class Record:
     problem: str | None = None
 
 
-def find_files(path: Path) -> list[Path]:
-    """The data files at `path`: itself, or all below a folder, in name order."""
+@dataclass(frozen=True, slots=True)
+class TextLayout:
+    """How a text file of rows is written, where it is not CSV with a header.
+
+    `columns` are its columns where it has no header; `header_file` is the name of a file
+    beside it that holds them in one line. With `is_escaped` a backslash makes the
+    character after it a plain one.
+    """
+
+    delimiter: str = "\t"
+    is_quoted: bool = False
+    is_escaped: bool = False
+    columns: tuple[str, ...] = ()
+    header_file: str | None = None
+
+
+def find_files(path: Path, pattern: str | None = None) -> list[Path]:
+    """The data files at `path`: itself, or all below a folder, in name order.
+
+    Args:
+        pattern: which files of a folder hold rows, where others lie beside them.
+    """
     if not path.exists():
         raise InputError(f"{path} does not exist; give a file or a folder of files")
     if path.is_dir():
         files = sorted(
             file
             for file in path.rglob("*")
-            if file.is_file() and file.name.endswith(SUFFIXES)
+            if file.is_file()
+            and file.name.endswith(SUFFIXES)
+            and (pattern is None or fnmatch(file.name, pattern))
         )
+        if not files and pattern is not None:
+            raise InputError(f"{path} holds no file called {pattern}")
         if not files:
             raise InputError(f"{path} holds no file ending in {', '.join(SUFFIXES)}")
         return files
@@ -62,24 +93,28 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def column_names(path: Path) -> list[str] | None:
-    """Columns that a file declares (CSV header, Parquet schema); None for JSON."""
+def column_names(path: Path, layout: TextLayout | None = None) -> list[str] | None:
+    """Columns that a file declares (its header, Parquet's schema); None for JSON."""
     if _is_parquet(path):
         with _explained(_Place(path, "row")), _opened_parquet(path) as file:
             return list(file.schema_arrow.names)
-    if _is_csv(path):
+    if _is_text(path):
         place = _Place(path)
         with _explained(place), path.open("rb") as raw, _unzipped(path, raw) as lines:
-            return next(csv.reader(_decoded(lines, place), strict=True), [])
+            header, _ = _opened_table(path, _decoded(lines, place), layout)
+            return header
     return None
 
 
 def read_records(
-    path: Path, on_bytes: Callable[[int], None] = lambda read: None
+    path: Path,
+    on_bytes: Callable[[int], None] = lambda read: None,
+    layout: TextLayout | None = None,
 ) -> Iterator[Record]:
     """Yields the records of one file.
 
     Args:
+        layout: how a table of text (`.tsv`) is written; CSV has its own rules.
         on_bytes: called now and then with the number of the file's bytes read so far.
 
     Raises:
@@ -95,8 +130,12 @@ def read_records(
                     size = path.stat().st_size
                     on_bytes(size * record.row // file.metadata.num_rows)
         return
-    read = _csv_records if _is_csv(path) else _json_records
     place = _Place(path)
+    read = (
+        partial(_table_records, path=path, layout=layout)
+        if _is_text(path)
+        else _json_records
+    )
     with _explained(place), path.open("rb") as raw, _unzipped(path, raw) as lines:
         for record in read(lines, place):
             yield record
@@ -108,8 +147,8 @@ def _is_parquet(path: Path) -> bool:
     return path.name.endswith((".parquet", ".parquet.gz"))
 
 
-def _is_csv(path: Path) -> bool:
-    return path.name.endswith((".csv", ".csv.gz"))
+def _is_text(path: Path) -> bool:
+    return path.name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz"))
 
 
 @dataclass(slots=True)
@@ -119,6 +158,7 @@ class _Place:
     path: Path
     unit: str = "line"
     number: int = 1
+    lines_read: int = 0
 
 
 @contextmanager
@@ -195,14 +235,13 @@ def _json_records(lines: IO[bytes], place: _Place) -> Iterator[Record]:
         place.number = row + 1
 
 
-def _csv_records(lines: IO[bytes], place: _Place) -> Iterator[Record]:
-    rows = csv.reader(_decoded(lines, place), strict=True)
-    header = next(rows, None)
-    if header is None:
-        return
-    place.number = rows.line_num + 1
+def _table_records(
+    lines: IO[bytes], place: _Place, path: Path, layout: TextLayout | None
+) -> Iterator[Record]:
+    header, rows = _opened_table(path, _decoded(lines, place), layout)
     for row, values in enumerate(rows, start=1):
-        place.number = rows.line_num + 1
+        # A row that does not end is told by where it begins.
+        place.number = place.lines_read + 1
         if not values:
             continue
         if len(values) != len(header):
@@ -217,9 +256,50 @@ def _csv_records(lines: IO[bytes], place: _Place) -> Iterator[Record]:
         yield Record(row, present)
 
 
+def _opened_table(
+    path: Path, lines: Iterator[str], layout: TextLayout | None
+) -> tuple[list[str], Iterator[list[str]]]:
+    """Columns of a text file and an iterator over its rows."""
+    if layout is None or path.name.endswith((".csv", ".csv.gz")):
+        delimiter = "\t" if path.name.endswith((".tsv", ".tsv.gz")) else ","
+        rows: Iterator[list[str]] = csv.reader(lines, strict=True, delimiter=delimiter)
+        return next(rows, []), rows
+    rows = csv.reader(
+        lines,
+        strict=True,
+        delimiter=layout.delimiter,
+        quoting=csv.QUOTE_MINIMAL if layout.is_quoted else csv.QUOTE_NONE,
+        escapechar="\\" if layout.is_escaped else None,
+    )
+    if layout.header_file is not None:
+        return _header_beside(path, layout), rows
+    if not layout.columns:
+        return next(rows, []), rows
+    first = next(rows, None)
+    if first is None:
+        return list(layout.columns), rows
+    if layout.columns[0] in first:
+        # The same export with a header.
+        return first, rows
+    return list(layout.columns), chain([first], rows)
+
+
+def _header_beside(path: Path, layout: TextLayout) -> list[str]:
+    header = path.with_name(str(layout.header_file))
+    if not header.exists():
+        raise InputError(
+            f"{path.name}: its columns are in {header.name}, which is not beside it"
+        )
+    with _explained(_Place(header)):
+        return (
+            header.read_text(encoding="utf-8").splitlines()[0].split(layout.delimiter)
+        )
+
+
 def _decoded(lines: IO[bytes], place: _Place) -> Iterator[str]:
     # Line by line: a decoder of blocks fails lines before the one at fault.
     for number, line in enumerate(lines, start=1):
+        place.lines_read = number
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:

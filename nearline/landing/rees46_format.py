@@ -16,7 +16,13 @@ import pyarrow as pa
 
 from nearline.events.contract import FIRST_YEAR, LAST_YEAR
 from nearline.events.identifiers import find_identifier
-from nearline.landing.formats import MASK, PROVENANCE, Rejection, type_name
+from nearline.landing.formats import (
+    MASK,
+    PROVENANCE,
+    Rejection,
+    masked_record,
+    type_name,
+)
 from nearline.landing.nearline_format import content_hash
 from nearline.privacy.pseudonyms import Pseudonymizer
 
@@ -48,6 +54,9 @@ class Rees46Format:
     """Reads the REES46 open data sets (CSV or Parquet)."""
 
     name = "rees46"
+    allows_other_columns = False
+    files = None
+    text = None
     known_columns = frozenset(
         {
             "event_time",
@@ -90,17 +99,20 @@ class Rees46Format:
             fields, pseudonymizer, None if "user_id" in fields else str(kept)
         )
 
-    def person_of(
+    def kept_of(
         self,
         fields: Mapping[str, Any],
-        refused: frozenset[str],
+        rejection: Rejection,
         pseudonymizer: Pseudonymizer,
     ) -> dict[str, Any]:
+        kept = masked_record(
+            fields, rejection, self.known_columns, self.personal_columns
+        )
         user_id = _id(fields.get("user_id"))
-        if user_id is None:
-            return {"user_id": MASK} if "user_id" in fields else {}
-        # Hashed as it would have been at the door; a hash is not hashed again.
-        return {"visitor_id": pseudonymizer.visitor(self.name, user_id)}
+        if user_id is not None:
+            # Hashed as it would have been at the door; a hash is not hashed again.
+            return kept | {"visitor_id": pseudonymizer.visitor(self.name, user_id)}
+        return kept | {"user_id": MASK} if "user_id" in fields else kept
 
     def source_of(self, fields: Mapping[str, Any]) -> str | None:
         return self.name

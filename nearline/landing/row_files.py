@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nearline.landing.formats import Format, Rejection, masked_record
+from nearline.landing.formats import Format, Rejection
 from nearline.privacy.pseudonyms import Pseudonymizer
 
 
@@ -79,7 +79,7 @@ def reject_row(
     `deadletter_id` stays empty: the number of the landing, which is part of it, is
     handed out when the file is written already. Readers put both together.
     """
-    kept = masked_record(fields, rejection, format_, pseudonymizer)
+    kept = format_.kept_of(fields, rejection, pseudonymizer)
     return {
         "deadletter_id": None,
         "received_at": refused_at.astimezone(UTC).replace(tzinfo=None),

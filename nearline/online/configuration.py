@@ -7,7 +7,7 @@ the same ones relative to its folder, for plain Feast commands; a test holds the
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from nearline.replacement import replace_file
 from nearline.settings import Settings

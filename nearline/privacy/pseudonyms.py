@@ -53,6 +53,10 @@ class Pseudonymizer:
         """
         return self._hash("c", identifier.strip().lower())
 
+    def key_of(self, source: str, identifier: str) -> str:
+        """A key in place of an id of `source` that has not the form of one."""
+        return self._hash("k", f"{source}\x1f{identifier}")
+
     def _hash(self, prefix: str, text: str) -> str:
         digest = hmac.digest(self.key, f"{prefix}\x1f{text}".encode(), "sha256")
         short = base64.urlsafe_b64encode(digest[:_PSEUDONYM_BYTES])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from nearline.landing.declarations import find_declarations
 from nearline.landing.from_log import land_log
 from nearline.landing.landings import list_landings
 from nearline.settings import load_settings
@@ -82,6 +83,10 @@ nearline_events = _landed_asset(
 rees46_events = _landed_asset(
     "rees46", "One row per accepted row of a REES46 shop log."
 )
+declared_events = [
+    _landed_asset(declaration.format, declaration.description)
+    for declaration in find_declarations(load_settings().dbt_project).values()
+]
 
 
 @dg.asset(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from nearline.landing.registry import format_names
 from nearline.landing.verification import remember_verified, unverified_files
 from nearline.settings import load_settings
 from orchestration.lib.checking import BLOCKS, WARNS, of_severity, summarize
@@ -51,5 +52,4 @@ def _raw_check(format_name: str) -> dg.AssetChecksDefinition:
     return expectations_hold
 
 
-nearline_expectations = _raw_check("nearline")
-rees46_expectations = _raw_check("rees46")
+raw_expectations = [_raw_check(name) for name in format_names(load_settings())]

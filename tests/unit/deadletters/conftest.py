@@ -7,4 +7,5 @@ from nearline.settings import Settings
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "home")
+    # Files made for their faults would be stopped for them.
+    return Settings(home=tmp_path / "home", max_rejected_share=1)

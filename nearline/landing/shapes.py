@@ -1,0 +1,11 @@
+"""How nested records become flat, by the name that a declaration uses.
+
+A shape is for what YAML cannot say: lists of keys and values, objects within objects. It
+renames nothing and judges nothing that a column's way of being taken in can.
+"""
+
+from collections.abc import Mapping
+
+from nearline.landing.declared_format import Shape
+
+SHAPES: Mapping[str, Shape] = {}
