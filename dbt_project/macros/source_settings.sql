@@ -24,12 +24,12 @@
             {%- if key in choices and value not in choices[key] -%}
                 {%- do problems.append(
                     setting ~ ' must be ' ~ choices[key] | join(' or ')
-                    ~ ', not ' ~ value
+                    ~ ', not ' ~ value | tojson
                 ) -%}
             {%- elif key in least and not (value is integer and value >= least[key]) -%}
                 {%- do problems.append(
                     setting ~ ' must be a whole number from ' ~ least[key]
-                    ~ ', not ' ~ value
+                    ~ ', not ' ~ value | tojson
                 ) -%}
             {%- elif
                 key == 'assumed_consent'
@@ -37,11 +37,11 @@
             -%}
                 {%- do problems.append(
                     setting ~ ' must be a list of ' ~ purposes | join(', ')
-                    ~ ', not ' ~ value
+                    ~ ', not ' ~ value | tojson
                 ) -%}
             {%- elif key not in known -%}
                 {%- do problems.append(
-                    setting ~ ' is not known; known are ' ~ known | join(', ')
+                    setting ~ ' is not one of ' ~ known | join(', ')
                 ) -%}
             {%- elif
                 key in ['heartbeat_seconds', 'min_visit_seconds']
