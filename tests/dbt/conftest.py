@@ -100,8 +100,12 @@ def late_history(homes: Path, in_pieces: Warehouse, lines: list[Row]) -> LateHis
 
 
 def late_events(known_up_to: datetime) -> list[Row]:
-    """Events of days ago: one joins two sessions, one moves a start, one is a login."""
-    from tests.dbt.nasty_visitors import at, event
+    """Events of days ago: a join of two sessions, a new start, a login, a ping, a view."""
+    from tests.dbt.nasty_visitors import at, event, pinging
+
+    def late_ping(event_id: str, visitor_id: str, clock: str, *page: str) -> Row:
+        delay = known_up_to - at(clock) + timedelta(minutes=1)
+        return pinging(event_id, visitor_id, at(clock), *page, delay=delay)
 
     def late(
         event_id: str, visitor_id: str, clock: str, *name: str, **fields: Any
@@ -113,6 +117,9 @@ def late_events(known_up_to: datetime) -> list[Row]:
     return [
         late("late_join", "v_gap_exact", "10:45"),
         late("late_start", "v_moved_start", "11:30", "view_item", item_id="sku_9"),
+        # In a bucket before those that were pinged; and of a page known by its pings.
+        late_ping("late_ping", "v_pinged", "10:00:05", "sp_pinged", "p1"),
+        late_ping("late_view", "v_only_pinged", "00:00", "sp_only", "p3", "page_view"),
         late("late_login", "v_reader", "20:00", "identify", user_id="u_reader"),
     ]
 

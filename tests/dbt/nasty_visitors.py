@@ -30,6 +30,7 @@ def event(
     event_name: str = "page_view",
     *,
     delay: timedelta = timedelta(seconds=1),
+    sent_after: timedelta | None = None,
     **fields: Any,
 ) -> Row:
     """One event of the contract, received `delay` after it occurred."""
@@ -38,6 +39,7 @@ def event(
         "event_name": event_name,
         "schema_version": "1.0",
         "occurred_at": moment(occurred_at),
+        "sent_at": None if sent_after is None else moment(occurred_at + sent_after),
         "received_at": moment(occurred_at + delay),
         "source": "shop_web",
         "visitor_id": visitor_id,
@@ -129,6 +131,137 @@ def _source_sessions() -> list[Row]:
             (4, "v_vendor_one", "10:00", 1, "vendor_a"),
         )
     ]
+
+
+def pinging(
+    event_id: str,
+    visitor_id: str,
+    occurred_at: datetime,
+    session: str | None,
+    page: str | None,
+    event_name: str = "user_engagement",
+    **fields: Any,
+) -> Row:
+    """An event of a source that pings open pages; a ping if nothing else is said."""
+    return event(
+        event_id,
+        visitor_id,
+        occurred_at,
+        event_name,
+        source="snowplow",
+        source_session_id=session,
+        page_view_id=page,
+        page_path=None if page is None else f"/{page}",
+        **fields,
+    )
+
+
+def _heartbeats() -> list[Row]:
+    """A source that pings; whatever arrives last must not move what was earned."""
+
+    def view(*arguments: Any, **fields: Any) -> Row:
+        return pinging(*arguments, event_name="page_view", **fields)
+
+    longest = 3 * DAYS
+    return [
+        # Pinged twice in one bucket; the first bucket is not pinged in time, but in
+        # `late_events`. The page is viewed again under the same id.
+        view("ping_1", "v_pinged", at("10:00"), "sp_pinged", "p1"),
+        pinging("ping_2", "v_pinged", at("10:00:15"), "sp_pinged", "p1"),
+        pinging("ping_3", "v_pinged", at("10:00:19.999"), "sp_pinged", "p1"),
+        pinging("ping_4", "v_pinged", at("10:00:20"), "sp_pinged", "p1"),
+        view("ping_5", "v_pinged", at("10:02"), "sp_pinged", "p1"),
+        view("ping_6", "v_pinged", at("10:03"), "sp_pinged", "p2"),
+        pinging(
+            "ping_7",
+            "v_pinged",
+            at("10:03:05"),
+            "sp_pinged",
+            "p2",
+            delay=26 * HOUR,
+            scroll_rate=0.5,
+        ),
+        pinging("ping_8", "v_pinged", at("10:03:15"), "sp_pinged", "p2"),
+        # Over a gap that ends any other session, without and with an id of a page.
+        pinging("ping_9", "v_pinged", at("11:00"), "sp_pinged", None),
+        view("ping_10", "v_pinged", at("11:00:01"), "sp_pinged", None),
+        # The same page, still open in the next session.
+        pinging("ping_11", "v_pinged", at("14:00:05"), "sp_pinged_on", "p2"),
+        pinging("ping_12", "v_pinged", at("14:00:15"), "sp_pinged_on", "p2"),
+        # Of all the pings of a page that was never viewed, the last arrives first.
+        pinging("only_1", "v_only_pinged", at("00:00:03"), "sp_only", "p3", delay=HOUR),
+        pinging("only_2", "v_only_pinged", at("00:00:13"), "sp_only", "p3"),
+        # Begins with a ping only until the view arrives; with a click, not at all.
+        pinging("begun_1", "v_view_late", at("10:00:05"), "sp_begun", "p4"),
+        view("begun_0", "v_view_late", at("10:00"), "sp_begun", "p4", delay=30 * HOUR),
+        pinging("click_1", "v_clicked", at("10:00"), "sp_clicked", "p5", "click"),
+        pinging("click_2", "v_clicked", at("10:00:05"), "sp_clicked", "p5"),
+        # One moment of arrival: in the order in which they occurred, then of their ids.
+        pinging("tie_b", "v_ping_tie", at("10:00:05"), "sp_tie", "p6", delay=HOUR),
+        pinging("tie_a", "v_ping_tie", at("10:00:05"), "sp_tie", "p6", delay=HOUR),
+        # A device that is ahead, corrected by a little more each time.
+        pinging(
+            "ahead_1",
+            "v_clock_ahead",
+            at("10:00:00.500"),
+            "sp_ahead",
+            "p7",
+            clock_skew_seconds=604.5,
+        ),
+        pinging(
+            "ahead_2",
+            "v_clock_ahead",
+            at("10:00:09.500"),
+            "sp_ahead",
+            "p7",
+            clock_skew_seconds=605.5,
+        ),
+        # Pings without a session of the source are cut by the gap.
+        pinging("alone_1", "v_ping_alone", at("10:00:05"), None, "p8"),
+        pinging("alone_2", "v_ping_alone", at("10:00:15"), None, "p8"),
+        pinging("alone_3", "v_ping_alone", at("10:45:15"), None, "p8"),
+        # Dwell that is stated counts as it is.
+        pinging(
+            "said_1", "v_dwell_said", at("10:00"), "sp_said", "p9", engaged_seconds=1.5
+        ),
+        pinging("said_2", "v_dwell_said", at("10:00:07"), "sp_said", "p9"),
+        # Beyond the longest session, and within it but later to arrive.
+        view("cap_1", "v_ping_cap", at("10:00"), "sp_cap", "p10"),
+        pinging("cap_3", "v_ping_cap", at("10:00:05", 3), "sp_cap", "p11"),
+        pinging("cap_2", "v_ping_cap", at("09:59:55", 3), "sp_cap", "p11", delay=HOUR),
+        # Sent three days after, and a moment more.
+        view("sent_1", "v_sent_late", at("10:00"), "sp_sent", "p12", **_sent(longest)),
+        pinging(
+            "sent_2",
+            "v_sent_late",
+            at("09:00"),
+            "sp_sent",
+            "p12",
+            **_sent(longest + timedelta(milliseconds=1)),
+        ),
+        view(
+            "sent_3", "v_sent_later", at("10:00"), "sp_gone", "p13", **_sent(5 * DAYS)
+        ),
+        # The same from a source that takes everything.
+        event("sent_4", "v_sent_late_web", at("10:00"), **_sent(5 * DAYS)),
+        # 45 times one page is no machine.
+        *(
+            view(
+                f"reload_{number}", "v_reloaded", at(f"10:00:{number}"), "sp_re", "p14"
+            )
+            for number in range(10, 55)
+        ),
+        # Sent too late, but see CORRECTIONS.
+        view(
+            "resent_1", "v_resent", at("10:00"), "sp_resent", "p15", **_sent(4 * DAYS)
+        ),
+        pinging("resent_2", "v_resent", at("10:00:05"), "sp_resent", "p15"),
+    ]
+
+
+def _sent(after: timedelta) -> dict[str, Any]:
+    """Sent so long after it occurred, and received at once."""
+    return {"sent_after": after, "delay": after + timedelta(seconds=1)}
 
 
 def _long_and_fast() -> list[Row]:
@@ -246,6 +379,7 @@ def _experiment() -> list[Row]:
 FIRST_ARRIVALS: list[Row] = [
     *_gaps(),
     *_source_sessions(),
+    *_heartbeats(),
     *_long_and_fast(),
     *_logins(),
     *_shopping(),
@@ -279,4 +413,14 @@ CORRECTIONS: list[Row] = [
     event("renamed_1", "v_renamed", at("10:00"), "scroll", delay=_EARLIER),
     event("handed_1", "v_handed_to", at("10:00"), delay=_EARLIER),
     event("clock_1", "v_clock_moved", at("22:00", -1), delay=_EARLIER),
+    pinging(
+        "resent_1",
+        "v_resent",
+        at("10:00"),
+        "sp_resent",
+        "p15",
+        "page_view",
+        delay=_EARLIER,
+        sent_after=timedelta(),
+    ),
 ]

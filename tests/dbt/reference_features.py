@@ -47,7 +47,7 @@ def activity_at(events: Iterable[Row], t: datetime, window: Window) -> Row:
         return sum(event["event_name"] == name for event in inside)
 
     values = {
-        "page_view_count": count("page_view"),
+        "page_view_count": sum(event["is_page_view"] for event in inside),
         "item_view_count": count("view_item"),
         "add_to_cart_count": count("add_to_cart"),
         "purchase_count": count("purchase"),
@@ -64,7 +64,8 @@ def activity_at(events: Iterable[Row], t: datetime, window: Window) -> Row:
 def contributes(event: Row, window: Window) -> bool:
     """Whether the event ever adds to the window: it counts and arrives in time."""
     is_counted = (
-        event["event_name"] in ("page_view", "view_item", "add_to_cart", "purchase")
+        event["is_page_view"]
+        or event["event_name"] in ("view_item", "add_to_cart", "purchase")
         or (event["engaged_milliseconds"] or 0) > 0
     )
     return is_counted and event["received_at"] < _leaves_at(

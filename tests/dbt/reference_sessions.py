@@ -14,7 +14,13 @@ Row = dict[str, Any]
 
 GAP = timedelta(minutes=30)
 LONGEST = timedelta(days=3)
-SOURCES_WITH_SESSIONS = frozenset({"rees46"})
+SOURCES_WITH_SESSIONS = frozenset({"rees46", "snowplow", "ga4", "rudderstack"})
+SOURCES_WITH_HEARTBEATS = frozenset({"snowplow"})
+HEARTBEAT = timedelta(seconds=10)
+MIN_VISIT = timedelta(seconds=5)
+LATE_ALLOWED = {"snowplow": timedelta(days=3)}
+
+_EPOCH = datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,8 @@ class Session:
 
     event_ids: frozenset[str]
     visitor_id: str
+    source: str
+    source_session_id: str | None
     started_at: datetime
     ended_at: datetime
     page_view_count: int
@@ -51,10 +59,10 @@ def deduplicate(lines: Iterable[Row]) -> list[Row]:
 
 
 def sessionize(events: Iterable[Row], gap: timedelta = GAP) -> list[Session]:
-    """Sessions of deduplicated events that carry consent to analytics."""
+    """Sessions of deduplicated events that carry consent and were sent in time."""
     scopes: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for event in events:
-        if event.get("consent_analytics"):
+        if event.get("consent_analytics") and not _sent_too_late(event):
             scopes[_scope(event)].append(event)
     sessions = []
     for (kind, _), scoped in scopes.items():
@@ -69,6 +77,71 @@ def sessionize(events: Iterable[Row], gap: timedelta = GAP) -> list[Session]:
     return sessions
 
 
+def engaged_milliseconds(session: Iterable[Row]) -> dict[str, int]:
+    """Engaged time by event id of one session's events; the others measured none."""
+    engaged: dict[str, int] = {}
+    pinged: dict[str, set[int]] = defaultdict(set)
+    for event in sorted(session, key=_arrival):
+        if not _is_ping(event):
+            if "engaged_seconds" in event:
+                engaged[event["event_id"]] = round(event["engaged_seconds"] * 1000)
+            continue
+        page, earned = event.get("page_view_id"), timedelta()
+        if page is not None:
+            bucket = (_device_time(event) - _EPOCH) // HEARTBEAT
+            if not pinged[page]:
+                earned = MIN_VISIT
+            elif bucket not in pinged[page]:
+                earned = HEARTBEAT
+            pinged[page].add(bucket)
+        engaged[event["event_id"]] = earned // timedelta(milliseconds=1)
+    return engaged
+
+
+def page_views(session: Iterable[Row]) -> set[str]:
+    """Ids of one session's events that count as a page view."""
+    counted: set[str] = set()
+    pages: set[str] = set()
+    for event in sorted(session, key=_arrival):
+        is_view = event["event_name"] == "page_view"
+        page = event.get("page_view_id")
+        if event["source"] in SOURCES_WITH_HEARTBEATS and page is not None:
+            is_view = (is_view or _is_ping(event)) and page not in pages
+            if is_view:
+                pages.add(page)
+        if is_view:
+            counted.add(event["event_id"])
+    return counted
+
+
+def _arrival(event: Row) -> tuple[datetime, datetime, str]:
+    return (
+        parse(event["received_at"]),
+        parse(event["occurred_at"]),
+        event["event_id"],
+    )
+
+
+def _is_ping(event: Row) -> bool:
+    return (
+        event["source"] in SOURCES_WITH_HEARTBEATS
+        and event["event_name"] == "user_engagement"
+        and "engaged_seconds" not in event
+    )
+
+
+def _device_time(event: Row) -> datetime:
+    ahead = timedelta(seconds=event.get("clock_skew_seconds", 0))
+    return parse(event["occurred_at"]) + ahead
+
+
+def _sent_too_late(event: Row) -> bool:
+    allowed = LATE_ALLOWED.get(event["source"])
+    if allowed is None or "sent_at" not in event:
+        return False
+    return parse(event["sent_at"]) - parse(event["occurred_at"]) > allowed
+
+
 def _scope(event: Row) -> tuple[str, str]:
     if event["source"] in SOURCES_WITH_SESSIONS and event.get("source_session_id"):
         return f"source {event['source']}", event["source_session_id"]
@@ -80,22 +153,27 @@ def _idle(before: Row, after: Row) -> timedelta:
 
 
 def _summarize(run: list[Row]) -> Session:
-    started_at = parse(run[0]["occurred_at"])
-    kept = [e for e in run if parse(e["occurred_at"]) <= started_at + LONGEST]
+    first_at = parse(run[0]["occurred_at"])
+    kept = [e for e in run if parse(e["occurred_at"]) <= first_at + LONGEST]
+    beyond = run[len(kept) :]
 
     def count(name: str) -> int:
         return sum(event["event_name"] == name for event in kept)
 
-    measured = [e["engaged_seconds"] for e in kept if "engaged_seconds" in e]
-    engaged = sum(round(seconds * 1000) for seconds in measured)
-    pages, purchases = count("page_view"), count("purchase")
+    measured = engaged_milliseconds(kept)
+    engaged = sum(measured.values())
+    pages, purchases = len(page_views(kept)), count("purchase")
     is_bounce = None
     if pages or measured or purchases:
         is_bounce = engaged < 10_000 and pages < 2 and not purchases
     return Session(
         event_ids=frozenset(event["event_id"] for event in kept),
         visitor_id=run[0]["visitor_id"],
-        started_at=started_at,
+        source=run[0]["source"],
+        source_session_id=next(
+            (e["source_session_id"] for e in kept if "source_session_id" in e), None
+        ),
+        started_at=first_at - MIN_VISIT if _is_ping(run[0]) else first_at,
         ended_at=parse(kept[-1]["occurred_at"]),
         page_view_count=pages,
         item_view_count=count("view_item"),
@@ -108,11 +186,11 @@ def _summarize(run: list[Row]) -> Session:
             if event["event_name"] == "purchase"
         ),
         is_bounce=is_bounce,
-        is_bot=any(event.get("bot_reason") for event in run) or _is_machine(run),
+        is_bot=any(event.get("bot_reason") for event in run)
+        or _is_machine(run, pages + len(page_views(beyond))),
     )
 
 
-def _is_machine(run: list[Row]) -> bool:
-    pages = sum(event["event_name"] == "page_view" for event in run)
+def _is_machine(run: list[Row], pages: int) -> bool:
     hours = max(_idle(run[0], run[-1]), timedelta(milliseconds=1)) / timedelta(hours=1)
     return pages >= 40 and pages / hours > 300

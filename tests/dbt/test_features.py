@@ -113,6 +113,13 @@ def test_late_events_rewrite_no_earlier_feature_row(late_history: LateHistory) -
         assert earlier <= set(map(_frozen, after.rows(f"select * from {table}"))), table
     query = "select * from ftr_visitor__activity_7d where visitor_id = 'v_moved_start'"
     assert len(after.rows(query)) > len(before.rows(query))
+    query = """
+        select max_by(engaged_seconds_7d, event_timestamp) as engaged_seconds
+        from ftr_visitor__activity_7d
+        where visitor_id = 'v_pinged'
+    """
+    [earlier], [later] = before.rows(query), after.rows(query)
+    assert later["engaged_seconds"] == earlier["engaged_seconds"] + 10
 
 
 def _frozen(row: Row) -> tuple[object, ...]:

@@ -43,6 +43,10 @@ def test_history_holds_what_it_is_meant_to_test(in_pieces: Warehouse) -> None:
             (select count(distinct change_seq) from fct_sessions) as runs,
             (select count(*) from int_events__sessionized
             where set_aside_reason = 'session_too_long') as too_long,
+            (select count(*) from int_events__sessionized
+            where set_aside_reason = 'created_too_long_before_sent') as sent_late,
+            (select count(*) from fct_events where is_page_ping and is_page_view)
+                as pages_only_pinged,
             (select count(*) from fct_sessions where bot_reason = 'machine_fast')
                 as fast,
             (select count(*) from fct_events where person_id != (

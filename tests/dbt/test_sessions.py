@@ -6,7 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.dbt.conftest import LateHistory, Row
-from tests.dbt.reference_sessions import Session, deduplicate, sessionize
+from tests.dbt.reference_sessions import (
+    Session,
+    deduplicate,
+    engaged_milliseconds,
+    page_views,
+    sessionize,
+)
 from tests.dbt.warehouse import Warehouse
 
 _SESSIONS = """
@@ -49,6 +55,70 @@ def test_sessions_equal_those_of_the_reference(
     assert built == expected(sessionize(deduplicate(lines)))
 
 
+def test_every_event_has_the_dwell_and_the_page_view_of_the_reference(
+    late_history: LateHistory, lines: list[Row]
+) -> None:
+    query = "select event_id, engaged_milliseconds, is_page_view from fct_events"
+    built = {row.pop("event_id"): row for row in late_history.after.rows(query)}
+
+    events = {e["event_id"]: e for e in deduplicate([*lines, *late_history.late])}
+    expected = {}
+    for session in sessionize(events.values()):
+        kept = [events[event_id] for event_id in session.event_ids]
+        engaged, viewed = engaged_milliseconds(kept), page_views(kept)
+        for event_id in session.event_ids:
+            expected[event_id] = {
+                "engaged_milliseconds": engaged.get(event_id),
+                "is_page_view": event_id in viewed,
+            }
+    assert built == expected
+
+
+def test_page_views_hold_the_dwell_of_their_pings(in_pieces: Warehouse) -> None:
+    rows = in_pieces.rows(
+        """
+        select source_page_view_id, page_view_id, engaged_seconds, source
+        from fct_page_views
+        where session_id in (
+            select session_id
+            from fct_sessions
+            where source_session_id in ('sp_pinged', 'sp_pinged_on')
+        )
+        order by viewed_at
+        """
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("p1", "ping_1", 15.0, "snowplow"),
+        ("p2", "ping_6", 15.0, "snowplow"),
+        (None, "ping_10", 0.0, "snowplow"),
+        ("p2", "ping_11", 15.0, "snowplow"),
+    ]
+
+
+def test_event_sent_too_late_is_in_no_fact_and_in_quarantine_with_its_field(
+    in_pieces: Warehouse,
+) -> None:
+    query = """
+        select field, reason, source, count(*) as n
+        from ops_quarantine
+        where quarantined_stage = 'staging' and reason like '%sent_at'
+        group by all
+    """
+    assert in_pieces.rows(query) == [
+        {
+            "field": "occurred_at",
+            "reason": "occurred_at is more than 3 days before sent_at",
+            "source": "snowplow",
+            "n": 2,
+        }
+    ]
+    query = "select event_id from fct_events where event_id like 'sent_%' order by 1"
+    kept = [row["event_id"] for row in in_pieces.rows(query)]
+    assert kept == ["sent_1", "sent_4"]
+    query = "select 1 from fct_sessions where source_session_id = 'sp_gone'"
+    assert in_pieces.rows(query) == []
+
+
 def test_another_gap_moves_sessions_after_a_full_refresh(
     homes: Path, in_pieces: Warehouse, lines: list[Row]
 ) -> None:
@@ -82,7 +152,7 @@ def test_late_events_rewrite_exactly_the_sessions_that_they_touch(
     touched = [
         s for s in sessions if s.event_ids & late_ids or s.visitor_id == "v_reader"
     ]
-    assert len(touched) == 4
+    assert len(touched) == 6
     assert rewritten == expected(touched)
 
 

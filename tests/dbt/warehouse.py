@@ -52,16 +52,14 @@ class Warehouse:
 
     def dbt(self, *arguments: str) -> str:
         """Runs dbt to its end and expects it to succeed; returns what it printed."""
-        done = subprocess.run(
-            self._command(arguments),
-            cwd=DBT_PROJECT,
-            env=self._environment(),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = self._run(arguments)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+        return done.stdout
+
+    def dbt_refusal(self, *arguments: str) -> str:
+        """Runs dbt and expects it to fail; returns what it printed."""
+        done = self._run(arguments)
+        assert done.returncode != 0, done.stdout[-4000:]
         return done.stdout
 
     def kill_dbt_at(self, marker: str, *arguments: str) -> None:
@@ -104,6 +102,17 @@ class Warehouse:
                 "group by table_name order by table_name"
             )
         }
+
+    def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self._command(arguments),
+            cwd=DBT_PROJECT,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
         return [str(DBT), "--no-use-colors", *arguments]

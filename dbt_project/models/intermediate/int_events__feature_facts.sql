@@ -19,7 +19,7 @@ final as (
         page_type,
         occurred_at,
         received_at,
-        cast(event_name = 'page_view' as bigint) as page_view_count,
+        cast(is_page_view as bigint) as page_view_count,
         cast(event_name = 'view_item' as bigint) as item_view_count,
         cast(event_name = 'add_to_cart' as bigint) as add_to_cart_count,
         cast(event_name = 'purchase' as bigint) as purchase_count,

@@ -15,8 +15,14 @@ events as (
     select
         event_id,
         visitor_id,
+        source,
+        event_name,
+        page_view_id,
         occurred_at,
-        event_name = 'page_view' as is_page_view,
+        received_at,
+        clock_skew_seconds,
+        engaged_seconds,
+        {{ is_page_ping() }} as is_page_ping,
         bot_reason as declared_bot_reason,
         coalesce(
             source_session_id is not null
@@ -30,7 +36,14 @@ events as (
                 then source || ':' || source_session_id
             else visitor_id
         end as session_scope,
-        has_analytics_consent,
+        case
+            when not has_analytics_consent then 'no_analytics_consent'
+            when
+                sent_at > occurred_at
+                + {{ source_setting('days_late_allowed', 'null') }}
+                * interval '1 day'
+                then 'created_too_long_before_sent'
+        end as refused_reason,
         change_seq,
     from {{ ref('int_events__deduplicated') }}
 
@@ -61,7 +74,8 @@ sessions_nearby as (
 ),
 
 -- Exactly the sessions that a changed event touches: those within one gap of it, those
--- of the same source session, and the one that held an earlier version of it.
+-- of the same source session, and the one that held an earlier version of it. An event
+-- that is in no session touches none.
 sessions_reopened as (
 
     select sessions_nearby.session_id
@@ -69,6 +83,7 @@ sessions_reopened as (
     inner join events_changed
         on
             sessions_nearby.session_scope = events_changed.session_scope
+            and events_changed.refused_reason is null
             and (
                 events_changed.has_source_session
                 or events_changed.occurred_at between
@@ -124,7 +139,7 @@ events_ordered as (
             and lag(occurred_at) over visit < occurred_at - {{ gap }}
         ) as is_session_start,
     from events_to_place
-    where has_analytics_consent
+    where refused_reason is null
     window visit as (partition by session_scope order by occurred_at, event_id)
 
 ),
@@ -151,6 +166,73 @@ sessions_started as (
 
 ),
 
+sessions_capped as (
+
+    select
+        *,
+        occurred_at > session_started_at + {{ cap }} as is_beyond_longest,
+    from sessions_started
+
+),
+
+-- See the macro file heartbeats for the arithmetic, and why it goes by arrival.
+heartbeats as (
+
+    select
+        event_id,
+        row_number() over by_page_view = 1 as is_page_view,
+        case
+            when not is_page_ping then null
+            when row_number() over by_kind = 1 then {{ min_visit_seconds() }}
+            when row_number() over by_bucket = 1
+                then {{ source_setting('heartbeat_seconds', var('heartbeat_seconds')) }}
+            else 0
+        end * 1000 as engaged_milliseconds,
+    from sessions_capped
+    where
+        source in {{ sources_with('engagement', 'heartbeat') }}
+        and (is_page_ping or event_name = 'page_view')
+        and page_view_id is not null
+    window
+        by_page_view as (
+            partition by first_event_id, is_beyond_longest, page_view_id
+            order by received_at, occurred_at, event_id
+        ),
+        by_kind as (
+            partition by
+                first_event_id, is_beyond_longest, page_view_id, is_page_ping
+            order by received_at, occurred_at, event_id
+        ),
+        by_bucket as (
+            partition by
+                first_event_id,
+                is_beyond_longest,
+                page_view_id,
+                is_page_ping,
+                {{ heartbeat_bucket() }}
+            order by received_at, occurred_at, event_id
+        )
+
+),
+
+events_measured as (
+
+    select
+        sessions_capped.*,
+        coalesce(
+            heartbeats.is_page_view, sessions_capped.event_name = 'page_view'
+        ) as is_page_view,
+        case
+            when sessions_capped.is_page_ping
+                then coalesce(heartbeats.engaged_milliseconds, 0)
+            else cast(round(sessions_capped.engaged_seconds * 1000) as bigint)
+        end as engaged_milliseconds,
+    from sessions_capped
+    left join heartbeats
+        on sessions_capped.event_id = heartbeats.event_id
+
+),
+
 sessions_judged as (
 
     select
@@ -162,7 +244,7 @@ sessions_judged as (
         * greatest(
             epoch_ms(max(occurred_at)) - epoch_ms(min(occurred_at)), 1
         ) / 3600000.0 as is_machine_fast,
-    from sessions_started
+    from events_measured
     group by first_event_id
 
 ),
@@ -170,46 +252,46 @@ sessions_judged as (
 sessions_placed as (
 
     select
-        sessions_started.event_id,
-        sessions_started.session_scope,
+        events_measured.event_id,
+        events_measured.session_scope,
         md5(
-            sessions_started.session_scope
+            events_measured.session_scope
             || case
-                when sessions_started.has_source_session then ''
-                else '|' || sessions_started.first_event_id
+                when events_measured.has_source_session then ''
+                else '|' || events_measured.first_event_id
             end
         ) as session_id,
-        sessions_started.occurred_at,
+        events_measured.occurred_at,
         cast(
-            sessions_started.event_number - sessions_started.first_event_number + 1
+            events_measured.event_number - events_measured.first_event_number + 1
             as integer
         ) as session_event_number,
         coalesce(
             sessions_judged.declared_bot_reason,
             case when sessions_judged.is_machine_fast then 'machine_fast' end
         ) as bot_reason,
+        events_measured.is_page_view,
+        events_measured.is_page_ping,
+        events_measured.engaged_milliseconds,
         case
-            when
-                sessions_started.occurred_at
-                > sessions_started.session_started_at + {{ cap }}
-                then 'session_too_long'
+            when events_measured.is_beyond_longest then 'session_too_long'
         end as set_aside_reason,
-        sessions_started.change_seq,
-    from sessions_started
+        events_measured.change_seq,
+    from events_measured
     inner join sessions_judged
-        on sessions_started.first_event_id = sessions_judged.first_event_id
+        on events_measured.first_event_id = sessions_judged.first_event_id
 
     union all by name
 
-    -- Nobody's session: counted by the audit, used for nothing else.
+    -- Nobody's session: counted and quarantined, used for nothing else.
     select
         event_id,
         session_scope,
         occurred_at,
-        'no_analytics_consent' as set_aside_reason,
+        refused_reason as set_aside_reason,
         change_seq,
     from events_to_place
-    where not has_analytics_consent
+    where refused_reason is not null
 
 ),
 

@@ -30,14 +30,14 @@ events_placed as (
     select
         *,
         last_value(
-            case when event_name = 'page_view' then event_id end ignore nulls
+            case when is_page_view then event_id end ignore nulls
         ) over (
             partition by session_id
             order by session_event_number
             rows between unbounded preceding and current row
         ) as page_view_before,
         first_value(
-            case when event_name = 'page_view' then event_id end ignore nulls
+            case when is_page_view then event_id end ignore nulls
         ) over (
             partition by session_id, page_view_id
             order by session_event_number
@@ -51,7 +51,7 @@ reading as (
 
     select
         case
-            when event_name = 'page_view' then event_id
+            when is_page_view then event_id
             when page_view_id is not null
                 then coalesce(page_view_named, page_view_before)
             else page_view_before
@@ -60,7 +60,7 @@ reading as (
         max(scroll_rate) as deepest_scroll_rate,
     from events_placed
     where
-        event_name = 'page_view'
+        is_page_view
         or engaged_milliseconds is not null
         or scroll_rate is not null
     group by 1
@@ -78,7 +78,7 @@ page_views as (
             partition by session_id order by session_event_number desc
         ) as page_view_number_from_end,
     from events_in_changed_sessions
-    where event_name = 'page_view'
+    where is_page_view
 
 ),
 

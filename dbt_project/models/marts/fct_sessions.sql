@@ -39,11 +39,13 @@ sessions as (
         arg_max(user_id, session_event_number) as user_id,
         arg_min(source, session_event_number) as source,
         arg_min(source_session_id, session_event_number) as source_session_id,
-        min(occurred_at) as started_at,
+        min(occurred_at) as first_event_at,
+        coalesce(arg_min(is_page_ping, session_event_number), false)
+            as is_ping_first,
         max(occurred_at) as ended_at,
         coalesce(sum(engaged_milliseconds), 0) as engaged_milliseconds,
         count(*) as event_count,
-        count(*) filter (where event_name = 'page_view') as page_view_count,
+        count(*) filter (where is_page_view) as page_view_count,
         count(*) filter (where event_name = 'view_item') as item_view_count,
         count(*) filter (where event_name = 'add_to_cart') as add_to_cart_count,
         count(*) filter (where event_name = 'purchase') as purchase_count,
@@ -58,9 +60,9 @@ sessions as (
         max(scroll_rate) as deepest_scroll_rate,
         count(engaged_milliseconds) > 0 as has_dwell,
         arg_min(page_path, session_event_number)
-        filter (where event_name = 'page_view') as landing_path,
+        filter (where is_page_view) as landing_path,
         arg_max(page_path, session_event_number)
-        filter (where event_name = 'page_view') as exit_path,
+        filter (where is_page_view) as exit_path,
         arg_min(
             {{ channel('utm_source', 'utm_medium', 'referrer_host') }},
             session_event_number
@@ -80,6 +82,10 @@ sessions_engaged as (
     select
         *,
         engaged_milliseconds / 1000.0 as engaged_seconds,
+        -- The page had been open for so long when it was pinged for the first time.
+        first_event_at - case
+            when is_ping_first then {{ min_visit_seconds() }} else 0
+        end * interval '1 second' as started_at,
         -- Not known where a source sends neither page views nor dwell.
         case
             when page_view_count > 0 or has_dwell or key_event_count > 0

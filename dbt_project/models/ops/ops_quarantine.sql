@@ -48,14 +48,25 @@ staging as (
         events.schema_version,
         events.event_name,
         'occurred_at' as field,
-        'session is longer than {{ var("max_session_days") }} days' as reason,
+        case sessionized.set_aside_reason
+            when 'session_too_long'
+                then 'session is longer than {{ var("max_session_days") }} days'
+            when 'created_too_long_before_sent'
+                then
+                    'occurred_at is more than '
+                    || {{ source_setting(
+                        'days_late_allowed', 'null', column='events.source'
+                    ) }}
+                    || ' days before sent_at'
+        end as reason,
         'staging' as quarantined_stage,
         events.received_at,
         cast(null as timestamp) as replayed_at,
     from {{ ref('int_events__sessionized') }} as sessionized
     inner join {{ ref('int_events__deduplicated') }} as events
         on sessionized.event_id = events.event_id
-    where sessionized.set_aside_reason = 'session_too_long'
+    -- Nothing is wrong with an event without consent; it is merely not ours to use.
+    where sessionized.set_aside_reason != 'no_analytics_consent'
 
 ),
 
