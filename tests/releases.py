@@ -239,6 +239,19 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "event_count": _LONG,
         "is_late": _BOOL,
     },
+    "ops_lateness_daily": {
+        "source": _TEXT,
+        "occurred_date": _DATE,
+        **_columns("event_count late_event_count", _LONG),
+        "late_event_rate": _REAL,
+        **_columns(
+            "session_count measured_session_count reopened_session_count "
+            "reopening_count split_session_count set_aside_event_count "
+            "session_too_long_event_count created_too_long_before_sent_event_count "
+            "late_after_minutes session_gap_minutes",
+            _LONG,
+        ),
+    },
     "ops_collection_audit": {
         "source": _TEXT,
         "event_date": _DATE,
