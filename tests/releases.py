@@ -657,6 +657,25 @@ def release_tables() -> Tables:
                 "is_late": False,
             }
         ],
+        "ops_lateness_daily": [
+            {
+                "source": "web",
+                "occurred_date": DAY,
+                "event_count": 9,
+                "late_event_count": 0,
+                "late_event_rate": 0.0,
+                "session_count": 3,
+                "measured_session_count": 3,
+                "reopened_session_count": 0,
+                "reopening_count": 0,
+                "split_session_count": 0,
+                "set_aside_event_count": 0,
+                "session_too_long_event_count": 0,
+                "created_too_long_before_sent_event_count": 0,
+                "late_after_minutes": 10,
+                "session_gap_minutes": 30,
+            }
+        ],
         "ops_collection_audit": [
             {
                 "source": "web",
