@@ -278,7 +278,7 @@ def _day_axis(points: Sequence[DayPoint], padding: int = 0) -> alt.X:
         title=None,
         format="%-d %b",
         tickCount=min(len(points), 5),
-        labelOverlap=True,
+        labelOverlap="greedy",
         labelSeparation=8,
         grid=False,
     )

@@ -153,20 +153,12 @@ def _points(rows: Sequence[LateDay], shown: Period) -> list[DayPoint]:
                 day=day.isoformat(),
                 label=f"{day:%a} {wording.day(day)}",
                 value=100 * late_count / event_count if event_count else None,
-                value_text=_of(late_count, event_count) if event_count else "no events",
+                value_text=wording.share_of(late_count, event_count)
+                if event_count
+                else "no events",
             )
         )
     return points
-
-
-def _of(part: int, whole: int) -> str:
-    """4.2 % (42 of 1,000)"""
-    if whole == 0:
-        return wording.UNKNOWN
-    return (
-        f"{wording.percent(part / whole)} "
-        f"({wording.count(part)} of {wording.count(whole)})"
-    )
 
 
 def _effects(data: PageData) -> Figure:
@@ -190,7 +182,7 @@ def _effects(data: PageData) -> Figure:
         sentence,
         terms=_terms(rows),
         table=Table(
-            ("Source", "Late events", "Re-opened", "Split", "Set aside"),
+            ("Source", "Late events", "Re-opened", "Saved from a split", "Set aside"),
             tuple(_effects_row(name, found) for name, found in tabled.items()),
         ),
         is_wide=True,
@@ -229,7 +221,7 @@ def _terms(rows: Sequence[LateDay]) -> tuple[tuple[str, str], ...]:
 def _of_sessions(part: int, whole: int) -> str:
     if part == 0:
         return f"None of {wording.plural(whole, 'session')}."
-    return f"{_of(part, whole)}."
+    return f"{wording.share_of(part, whole)}."
 
 
 def _set_aside_sentence(rows: Sequence[LateDay]) -> str:
@@ -258,12 +250,12 @@ def _effects_row(name: str, rows: Sequence[LateDay]) -> tuple[str, ...]:
     measured = sum(row.measured_session_count for row in rows)
     return (
         name,
-        _of(
+        wording.share_of(
             sum(row.late_event_count for row in rows),
             sum(row.event_count for row in rows),
         ),
-        _of(sum(row.reopened_session_count for row in rows), measured),
-        _of(sum(row.split_session_count for row in rows), measured),
+        wording.share_of(sum(row.reopened_session_count for row in rows), measured),
+        wording.share_of(sum(row.split_session_count for row in rows), measured),
         wording.count(
             sum(
                 row.session_too_long_event_count
