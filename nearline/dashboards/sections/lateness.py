@@ -250,12 +250,12 @@ def _effects_row(name: str, rows: Sequence[LateDay]) -> tuple[str, ...]:
     measured = sum(row.measured_session_count for row in rows)
     return (
         name,
-        wording.share_of(
+        _share_and_count(
             sum(row.late_event_count for row in rows),
             sum(row.event_count for row in rows),
         ),
-        wording.share_of(sum(row.reopened_session_count for row in rows), measured),
-        wording.share_of(sum(row.split_session_count for row in rows), measured),
+        _share_and_count(sum(row.reopened_session_count for row in rows), measured),
+        _share_and_count(sum(row.split_session_count for row in rows), measured),
         wording.count(
             sum(
                 row.session_too_long_event_count
@@ -264,3 +264,10 @@ def _effects_row(name: str, rows: Sequence[LateDay]) -> tuple[str, ...]:
             )
         ),
     )
+
+
+def _share_and_count(part: int, whole: int) -> str:
+    """4.2 % (42): short, since a phone shows five columns of them."""
+    if whole == 0:
+        return wording.UNKNOWN
+    return f"{wording.percent(part / whole)} ({wording.count(part)})"
