@@ -240,6 +240,19 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "event_count": _LONG,
         "is_late": _BOOL,
     },
+    "ops_lateness_daily": {
+        "source": _TEXT,
+        "occurred_date": _DATE,
+        **_columns("event_count late_event_count", _LONG),
+        "late_event_rate": _REAL,
+        **_columns(
+            "session_count measured_session_count reopened_session_count "
+            "reopening_count split_session_count set_aside_event_count "
+            "session_too_long_event_count created_too_long_before_sent_event_count "
+            "late_after_minutes session_gap_minutes",
+            _LONG,
+        ),
+    },
     "ops_collection_audit": {
         "source": _TEXT,
         "event_date": _DATE,
@@ -645,6 +658,25 @@ def release_tables() -> Tables:
                 "delay_bucket": "1: up to 1 minute",
                 "event_count": 9,
                 "is_late": False,
+            }
+        ],
+        "ops_lateness_daily": [
+            {
+                "source": "web",
+                "occurred_date": DAY,
+                "event_count": 9,
+                "late_event_count": 0,
+                "late_event_rate": 0.0,
+                "session_count": 3,
+                "measured_session_count": 3,
+                "reopened_session_count": 0,
+                "reopening_count": 0,
+                "split_session_count": 0,
+                "set_aside_event_count": 0,
+                "session_too_long_event_count": 0,
+                "created_too_long_before_sent_event_count": 0,
+                "late_after_minutes": 10,
+                "session_gap_minutes": 30,
             }
         ],
         "ops_collection_audit": [

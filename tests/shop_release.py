@@ -28,6 +28,7 @@ PAGE_TABLES = (
     "fct_events",
     "ops_quarantine",
     "ops_lateness",
+    "ops_lateness_daily",
     "ops_collection_audit",
 )
 
@@ -146,6 +147,24 @@ def with_sessions(sessions: Sequence[Row], **tables: list[Row]) -> Tables:
     }
 
 
+def late_day(source: str, day: date, **counts: int) -> Row:
+    """One row of `ops_lateness_daily`; its sessions are all measured unless said."""
+    row: Row = {"source": source, "occurred_date": day}
+    names = (
+        "event_count",
+        "late_event_count",
+        "session_count",
+        "reopened_session_count",
+        "split_session_count",
+        "session_too_long_event_count",
+        "created_too_long_before_sent_event_count",
+    )
+    row |= dict.fromkeys(names, 0)
+    row |= {"late_after_minutes": 10, "session_gap_minutes": 30}
+    row["measured_session_count"] = counts.get("session_count", 0)
+    return row | counts
+
+
 def shop_release(
     *, seed: int, person_count: int, day_count: int, last_day: date
 ) -> ShopRelease:
@@ -177,6 +196,23 @@ def shop_release(
                 ("1: up to 1 minute", 91_204, False),
                 ("4: up to 1 day", 240, True),
                 ("5: more than 1 day", 61, True),
+            )
+        ],
+        ops_lateness_daily=[
+            late_day(
+                source,
+                day,
+                event_count=events,
+                late_event_count=rng.randint(0, most_late),
+                session_count=events // 20,
+                reopened_session_count=rng.randint(0, 6),
+                split_session_count=rng.randint(0, 2),
+                session_too_long_event_count=rng.randint(0, 1),
+            )
+            for day in days
+            for source, events, most_late in (
+                ("shop_web", 2_600, 60),
+                ("shop_app", 700, 80),
             )
         ],
         ops_collection_audit=[{"consent_basis": "stated", "event_count": 94_815}],

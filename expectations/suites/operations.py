@@ -4,10 +4,13 @@ from expectations.checks import (
     Severity,
     Suite,
     between,
+    holds,
     no_rows,
+    not_negative,
     not_null,
     one_of,
     share_at_most,
+    unique_together,
 )
 
 OPERATION_SUITES = (
@@ -50,6 +53,78 @@ OPERATION_SUITES = (
                 "event_count",
                 0.2,
                 200,
+            ),
+        ),
+    ),
+    Suite(
+        "ops_lateness_daily",
+        (
+            not_null("source"),
+            not_null("occurred_date"),
+            unique_together("source", "occurred_date"),
+            *not_negative("event_count", "late_event_count", "session_count"),
+            between("late_event_rate", 0, 1),
+            holds(
+                "parts_are_within_their_wholes",
+                "late events and events set aside are events; re-opened and split "
+                "sessions are measured ones, and these are sessions",
+                "late_event_count <= event_count "
+                "and set_aside_event_count <= event_count "
+                "and reopened_session_count <= measured_session_count "
+                "and split_session_count <= measured_session_count "
+                "and measured_session_count <= session_count",
+            ),
+            holds(
+                "reasons_sum_to_what_is_set_aside",
+                "the events set aside for each reason sum to set_aside_event_count",
+                "session_too_long_event_count "
+                "+ created_too_long_before_sent_event_count = set_aside_event_count",
+                column="set_aside_event_count",
+            ),
+            no_rows(
+                "event_count_equals_the_arrivals",
+                "a source has as many events by day of occurrence as by arrival, and "
+                "as many late ones",
+                """
+                select 1 as offence
+                from (
+                    select
+                        source,
+                        sum(event_count) as event_count,
+                        sum(late_event_count) as late_event_count
+                    from {batch} group by source
+                ) as occurred
+                full outer join (
+                    select
+                        source,
+                        sum(event_count) as event_count,
+                        sum(case when is_late then event_count else 0 end)
+                            as late_event_count
+                    from ops_lateness group by source
+                ) as arrived using (source)
+                where occurred.event_count is distinct from arrived.event_count
+                    or occurred.late_event_count
+                    is distinct from arrived.late_event_count
+                """,
+                column="event_count",
+            ),
+            no_rows(
+                "session_count_equals_the_sessions",
+                "session_count is that of fct_sessions, source by source, day by day",
+                """
+                select 1 as offence
+                from (
+                    select source, occurred_date as session_date, session_count
+                    from {batch}
+                ) as measured
+                full outer join (
+                    select source, session_date, count(*) as session_count
+                    from fct_sessions group by source, session_date
+                ) as counted using (source, session_date)
+                where coalesce(measured.session_count, 0)
+                    <> coalesce(counted.session_count, 0)
+                """,
+                column="session_count",
             ),
         ),
     ),

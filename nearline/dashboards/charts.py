@@ -20,6 +20,11 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-ser
 # Below this many days an area is a sliver: single bars of error are drawn instead.
 LEAST_DAYS_FOR_BAND = 3
 
+# Told apart by dash and by the shape of their points as well as by colour.
+LINE_STYLES = ("line_1", "line_2", "line_3", "line_4")
+_DASHES = ([1, 0], [7, 4], [2, 4], [9, 4, 2, 4])
+_SHAPES = ("circle", "square", "triangle-up", "diamond")
+
 _CHART_HEIGHT = 220
 _ROW_HEIGHT = 56
 _EFFECT_HEIGHT = 84
@@ -100,6 +105,37 @@ def line_over_time(
     layers.append(base.mark_line(style="current").encode(x=day, y=value))
     layers.append(base.mark_point(style="current-point").encode(x=day, y=value))
     layers.append(_hover(base, day, points, names))
+    return _finish(alt.layer(*layers), unit, description, _CHART_HEIGHT, _AXIS_ROOM)
+
+
+def lines_over_time(
+    lines: Mapping[str, Sequence[DayPoint]],
+    *,
+    unit: str,
+    description: str,
+    tick_unit: str = "",
+) -> Specification:
+    """A line for each name, over the same days; at most as many as `LINE_STYLES`."""
+    if not 0 < len(lines) <= len(LINE_STYLES):
+        raise ValueError(f"1 to {len(LINE_STYLES)} lines, not {len(lines)}")
+    days = next(iter(lines.values()))
+    records: list[dict[str, Any]] = [
+        {"day": point.day, "label": point.label} for point in days
+    ]
+    for style, points in zip(LINE_STYLES, lines.values(), strict=False):
+        for record, point in zip(records, points, strict=True):
+            record[f"value_{style}"] = point.value
+            record[f"text_{style}"] = point.value_text
+    base = _chart(records)
+    day = _day_axis(days)
+    layers: list[alt.Chart] = []
+    tooltip = [alt.Tooltip("label:N", title="title")]
+    for style, name in zip(LINE_STYLES, lines, strict=False):
+        value = _value_axis(f"value_{style}", tick_unit)
+        layers.append(base.mark_line(style=style).encode(x=day, y=value))
+        layers.append(base.mark_point(style=f"{style}_point").encode(x=day, y=value))
+        tooltip.append(alt.Tooltip(f"text_{style}:N", title=name))
+    layers.append(_strips(base, day, days, tooltip))
     return _finish(alt.layer(*layers), unit, description, _CHART_HEIGHT, _AXIS_ROOM)
 
 
@@ -242,7 +278,8 @@ def _day_axis(points: Sequence[DayPoint], padding: int = 0) -> alt.X:
         title=None,
         format="%-d %b",
         tickCount=min(len(points), 5),
-        labelOverlap=True,
+        labelOverlap="greedy",
+        labelSeparation=8,
         grid=False,
     )
     scale: dict[str, Any] = {"type": "utc", "padding": padding}
@@ -265,7 +302,6 @@ def _hover(
     points: Sequence[DayPoint],
     names: tuple[str, str],
 ) -> alt.Chart:
-    """Unseen strips over the whole height: a finger need not hit a point."""
     tooltip = [
         alt.Tooltip("label:N", title="title"),
         alt.Tooltip("value_text:N", title=names[0]),
@@ -274,6 +310,16 @@ def _hover(
         tooltip.append(alt.Tooltip("interval_text:N", title="95 % interval"))
     if any(point.previous_text for point in points):
         tooltip.append(alt.Tooltip("previous_text:N", title=names[1]))
+    return _strips(base, day, points, tooltip)
+
+
+def _strips(
+    base: alt.Chart,
+    day: alt.X,
+    points: Sequence[DayPoint],
+    tooltip: list[alt.Tooltip],
+) -> alt.Chart:
+    """Unseen strips over the whole height: a finger need not hit a point."""
     # As wide as a day and no wider: where two overlapped, the later day would answer.
     width = alt.ExprRef(f"max(2, width / {max(len(points) - 1, 1)})")
     strips: alt.Chart = base.mark_rule(style="hover", strokeWidth=width).encode(
@@ -310,7 +356,20 @@ def _theme(
     current: str,
     pale: str,
     previous: str,
+    lines: Sequence[str],
 ) -> Mapping[str, Any]:
+    line_styles: dict[str, Any] = {}
+    for style, color, dash, shape in zip(
+        LINE_STYLES, lines, _DASHES, _SHAPES, strict=True
+    ):
+        line_styles[style] = {"color": color, "strokeWidth": 2.25, "strokeDash": dash}
+        line_styles[f"{style}_point"] = {
+            "color": color,
+            "shape": shape,
+            "filled": True,
+            "opacity": 1,
+            "size": 50,
+        }
     return {
         "background": None,
         "font": FONT,
@@ -363,12 +422,13 @@ def _theme(
                 "align": "right",
             },
             "row-detail": {"color": faint, "fontSize": FONT_SIZE},
+            **line_styles,
         },
     }
 
 
 # Blue and grey differ in lightness as well as in hue: told apart by any eye, and in
-# print. The blues are those of Okabe and Ito's palette.
+# print. The colours of lines are those of Okabe and Ito's palette, and the grey.
 THEMES: Mapping[str, Mapping[str, Any]] = {
     "light": _theme(
         text="#1b1f24",
@@ -377,6 +437,7 @@ THEMES: Mapping[str, Mapping[str, Any]] = {
         current="#0072b2",
         pale="#b5d8ec",
         previous="#6e7781",
+        lines=("#0072b2", "#d55e00", "#009e73", "#6e7781"),
     ),
     "dark": _theme(
         text="#e6e9ec",
@@ -385,5 +446,6 @@ THEMES: Mapping[str, Mapping[str, Any]] = {
         current="#56b4e9",
         pale="#28506a",
         previous="#9aa4ae",
+        lines=("#56b4e9", "#e69f00", "#009e73", "#9aa4ae"),
     ),
 }

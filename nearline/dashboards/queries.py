@@ -151,6 +151,25 @@ class Lateness:
 
 
 @dataclass(frozen=True, slots=True)
+class LateDay:
+    """One row per source and day on which things happened, bots included."""
+
+    source: str
+    day: date
+    event_count: int
+    late_event_count: int
+    session_count: int
+    measured_session_count: int
+    """Sessions that idle time cuts: the only ones that can be re-opened or split."""
+    reopened_session_count: int
+    split_session_count: int
+    session_too_long_event_count: int
+    created_too_long_before_sent_event_count: int
+    late_after_minutes: int
+    session_gap_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One check that read the release before it was published."""
 
@@ -179,6 +198,8 @@ class PageData:
     experiments: tuple[Experiment, ...] | None
     quarantined: tuple[QuarantinedRows, ...] | None
     lateness: tuple[Lateness, ...] | None
+    late_days: tuple[LateDay, ...] | None
+    """Of both periods, by day and source."""
     consent_event_counts: Mapping[str, int] | None
     """Events by consent basis ('stated', 'assumed')."""
     event_count: int | None
@@ -217,6 +238,7 @@ def read_page_data(release_dir: Path, quality: Path) -> PageData:
             experiments=_experiments(tables),
             quarantined=_quarantined(tables),
             lateness=_lateness(tables),
+            late_days=_late_days(tables, periods),
             consent_event_counts=_consent(tables),
             event_count=_event_count(tables),
             checks=read_checks(quality / manifest.release_id / "checks.json"),
@@ -581,6 +603,24 @@ def _lateness(tables: _Tables) -> tuple[Lateness, ...] | None:
         """
     )
     return tuple(Lateness(**row) for row in rows)
+
+
+def _late_days(tables: _Tables, periods: Periods | None) -> tuple[LateDay, ...] | None:
+    if not tables.has("ops_lateness_daily"):
+        return None
+    if periods is None:
+        return ()
+    columns = ", ".join(name for name in LateDay.__slots__ if name != "day")
+    rows = tables.rows(
+        f"""
+        select occurred_date as day, {columns}
+        from {tables.scan("ops_lateness_daily")}
+        where occurred_date between $1 and $2
+        order by day, source
+        """,
+        [(periods.previous or periods.current).first, periods.current.last],
+    )
+    return tuple(LateDay(**row) for row in rows)
 
 
 def _consent(tables: _Tables) -> Mapping[str, int] | None:

@@ -28,6 +28,14 @@ def percent(share: float | None, decimals: int = 1) -> str:
     return f"{share * 100:,.{decimals}f}{_SPACE}%".replace("-", _MINUS)
 
 
+def share_of(part: int, whole: int) -> str:
+    """4.2 % (42 of 1,000), in one piece from the bracket on."""
+    if whole == 0:
+        return UNKNOWN
+    counts = f"({count(part)} of {count(whole)})".replace(" ", _SPACE)
+    return f"{percent(part / whole)} {counts}"
+
+
 def rate_decimals(share: float | None) -> int:
     """Two decimals for rates of a few per cent, where a tenth is a lot."""
     return 2 if share is not None and abs(share) < 0.1 else 1

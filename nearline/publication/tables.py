@@ -42,6 +42,7 @@ PUBLISHED_TABLES = (
     PublishedTable("ftr_item__activity_7d"),
     PublishedTable("ops_quarantine"),
     PublishedTable("ops_lateness"),
+    PublishedTable("ops_lateness_daily"),
     PublishedTable("ops_collection_audit"),
 )
 

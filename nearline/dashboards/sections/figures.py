@@ -19,7 +19,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart with its sentence; `empty` says why where there is none."""
+    """A chart, or terms with their meanings; `empty` says why where there is neither."""
 
     id: str
     title: str
@@ -29,3 +29,5 @@ class Figure:
     table: Table | None = None
     empty: str | None = None
     is_wide: bool = False
+    terms: tuple[tuple[str, str], ...] = ()
+    """Words with their meanings, for what is not drawn."""

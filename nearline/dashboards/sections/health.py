@@ -1,6 +1,7 @@
-"""Data health: freshness and origin, checks, quarantine, lateness.
+"""Data health: freshness and origin, checks, quarantine.
 
-Belongs here: whether the other sections can be trusted. Not here: any check itself.
+Belongs here: whether the other sections can be trusted. Not here: any check itself;
+what came late (`lateness`).
 """
 
 from collections import Counter
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from nearline.dashboards import charts, wording
 from nearline.dashboards.charts import BarRow
 from nearline.dashboards.queries import Check, PageData, QuarantinedRows
+from nearline.dashboards.sections import lateness
 from nearline.dashboards.sections.figures import Figure, Table
 
 MOST_REASONS_SHOWN = 8
@@ -124,8 +126,8 @@ def _unpassed_check(check: Check) -> UnpassedCheck:
 
 
 def health(data: PageData) -> list[Figure]:
-    """Quarantine by reason, and how late events arrived."""
-    return [_quarantine_figure(data), _lateness_figure(data)]
+    """Quarantine by reason, and what came late."""
+    return [_quarantine_figure(data), *lateness.lateness(data)]
 
 
 def _quarantine_figure(data: PageData) -> Figure:
@@ -195,55 +197,3 @@ def _open_by_reason(quarantined: Sequence[QuarantinedRows]) -> list[tuple[str, i
             (f"{len(others)} other reasons", sum(number for _, number in others))
         )
     return shown
-
-
-def _lateness_figure(data: PageData) -> Figure:
-    key, title = "lateness", "Lateness"
-    sentence = "Events by the time between happening and arrival."
-    if data.lateness is None:
-        return Figure(key, title, sentence, empty="This release has no lateness table.")
-    event_count = sum(row.event_count for row in data.lateness)
-    if event_count == 0:
-        return Figure(key, title, sentence, empty="No event arrived in this data.")
-    late_count = sum(row.late_event_count for row in data.lateness)
-    sentence += (
-        f" {wording.percent(late_count / event_count, 2)} of them count as late."
-    )
-    names = [_bucket_name(row.delay_bucket) for row in data.lateness]
-    return Figure(
-        key,
-        title,
-        sentence,
-        charts.labelled_bars(
-            [
-                BarRow(
-                    name, row.event_count, _event_share(row.event_count, event_count)
-                )
-                for name, row in zip(names, data.lateness, strict=True)
-            ],
-            unit="events",
-            description="Events by delay of arrival",
-            names=("Events", ""),
-        ),
-        table=Table(
-            ("Delay", "Events", "Late"),
-            tuple(
-                (
-                    name,
-                    _event_share(row.event_count, event_count),
-                    wording.count(row.late_event_count),
-                )
-                for name, row in zip(names, data.lateness, strict=True)
-            ),
-        ),
-    )
-
-
-def _bucket_name(delay_bucket: str) -> str:
-    """'2: up to 10 minutes' -> 'Up to 10 minutes': the number is there to sort by."""
-    number, colon, words = delay_bucket.partition(":")
-    return wording.name(words if colon and number.isdigit() else delay_bucket)
-
-
-def _event_share(number: int, whole: int) -> str:
-    return f"{wording.count(number)} ({wording.percent(number / whole)})"

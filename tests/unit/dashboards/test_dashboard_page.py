@@ -11,7 +11,14 @@ import pytest
 
 from nearline.dashboards import SiteSummary, build_site
 from nearline.experiments import RESULTS_SCHEMA
-from tests.shop_release import ShopRelease, check, session, shop_release, with_sessions
+from tests.shop_release import (
+    ShopRelease,
+    check,
+    late_day,
+    session,
+    shop_release,
+    with_sessions,
+)
 
 DAY = date(2026, 11, 16)
 ONE_DAY = with_sessions([session("ann", DAY), session("ben", DAY, is_bounce=True)])
@@ -38,6 +45,14 @@ def specifications_of(page: str) -> dict[str, dict[str, object]]:
     assert found is not None
     specifications: dict[str, dict[str, object]] = json.loads(found.group(1))
     return specifications
+
+
+def drawn_rows(page: str, chart: str) -> list[dict[str, object]]:
+    """What a chart draws, row by row; it has one set of data."""
+    datasets = specifications_of(page)[chart]["datasets"]
+    assert isinstance(datasets, dict)
+    (rows,) = datasets.values()
+    return list(rows)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +83,7 @@ def test_the_page_has_all_its_charts_once(shop_page: str) -> None:
         "experiment-0",
         "quarantine",
         "lateness",
+        "late-share",
     }
 
 
@@ -251,6 +267,80 @@ def test_an_errored_check_is_told_apart_from_a_failed_one(tmp_path: Path) -> Non
     assert "has rows errored, warn only" in words
 
 
+def test_lateness_is_told_day_by_day_and_by_what_it_did(tmp_path: Path) -> None:
+    web = late_day(
+        "shop_web",
+        DAY,
+        event_count=400,
+        late_event_count=10,
+        session_count=50,
+        reopened_session_count=5,
+        split_session_count=1,
+        session_too_long_event_count=2,
+        created_too_long_before_sent_event_count=1,
+    )
+    app = late_day(
+        "shop_app", DAY, event_count=100, late_event_count=40, session_count=50
+    )
+    release = ShopRelease({**ONE_DAY, "ops_lateness_daily": [app, web]})
+    page = page_of(release, tmp_path)
+    words = words_of(page).replace("\u00a0", " ")
+    assert "more than 10 minutes after they happened" in words
+    assert (
+        "Sessions re-opened 5.0 % (5 of 100). Something arrived after more than "
+        "30 minutes of silence" in words
+    )
+    assert "Saved from a split 1.0 % (1 of 100)." in words
+    assert "Events set aside 3, which are in no other figure: 2 came in" in words
+    assert "1 had waited on the device" in words
+    assert "Day From shop_web From shop_app" in words
+    assert "Mon 16 Nov 2.5 % (10 of 400) 40.0 % (40 of 100)" in words
+    assert "All sources 10.0 % (50) 5.0 % (5) 1.0 % (1) 3" in words
+    (monday,) = drawn_rows(page, "late-share")
+    assert (monday["value_line_1"], monday["value_line_2"]) == (2.5, 40.0)
+
+
+def test_sources_beyond_the_lines_of_a_chart_are_drawn_as_one(tmp_path: Path) -> None:
+    rows = [
+        late_day(f"shop_{number}", DAY, event_count=100 - number, late_event_count=1)
+        for number in range(6)
+    ]
+    page = page_of(ShopRelease({**ONE_DAY, "ops_lateness_daily": rows}), tmp_path)
+    words = words_of(page).replace("\u00a0", " ")
+    assert "Day From shop_0 From shop_1 From shop_2 From 3 other sources" in words
+    assert "1.0 % (3 of 288)" in words
+
+
+def test_a_day_without_events_has_no_share_of_late_ones(tmp_path: Path) -> None:
+    tables = with_sessions([session("ann", DAY.replace(day=day)) for day in (15, 16)])
+    rows = [late_day("shop_web", DAY, event_count=9)]
+    page = page_of(ShopRelease({**tables, "ops_lateness_daily": rows}), tmp_path)
+    words = words_of(page).replace("\u00a0", " ")
+    assert "Sun 15 Nov no events Mon 16 Nov 0.0 % (0 of 9)" in words
+    sunday, _ = drawn_rows(page, "late-share")
+    assert sunday["value_line_1"] is None
+
+
+def test_sessions_of_a_source_with_its_own_ids_are_called_not_measured(
+    tmp_path: Path,
+) -> None:
+    row = late_day("rees46", DAY, event_count=9, session_count=3)
+    row["measured_session_count"] = 0
+    words = words_of(
+        page_of(ShopRelease({**ONE_DAY, "ops_lateness_daily": [row]}), tmp_path)
+    )
+    assert "Sessions re-opened Not measured in this data." in words
+    assert "Sessions not measured 3. Their source says itself" in words
+
+
+def test_lateness_says_what_is_missing(tmp_path: Path) -> None:
+    empty = words_of(page_of(ShopRelease(ONE_DAY), tmp_path / "empty"))
+    assert empty.count("No event happened in these days.") == 2
+    release = ShopRelease(ONE_DAY, absent=frozenset({"ops_lateness_daily"}))
+    absent = words_of(page_of(release, tmp_path / "absent"))
+    assert absent.count("This release has no table of lateness by day.") == 2
+
+
 def test_names_from_the_data_are_text_and_never_markup(tmp_path: Path) -> None:
     hostile = "</script><img src=x onerror=alert(1)>"
     release = ShopRelease(
@@ -277,6 +367,7 @@ def test_names_from_the_data_are_text_and_never_markup(tmp_path: Path) -> None:
             "ops_quarantine": [
                 {"reason": hostile, "field": hostile, "quarantined_stage": hostile}
             ],
+            "ops_lateness_daily": [late_day(hostile, DAY, event_count=1)],
         },
         checks=[check(hostile, hostile, status=hostile, message=hostile)],
     )

@@ -9,6 +9,7 @@ import pytest
 from nearline.dashboards.queries import (
     Arm,
     Check,
+    LateDay,
     Lateness,
     QuarantinedRows,
     read_page_data,
@@ -17,7 +18,7 @@ from nearline.dashboards.queries import (
 from nearline.dashboards.statistics import CURRENT, PREVIOUS
 from nearline.errors import InputError
 from tests.releases import release_tables, write_release
-from tests.shop_release import ShopRelease, check, session, with_sessions
+from tests.shop_release import ShopRelease, check, late_day, session, with_sessions
 
 FIRST, SECOND = date(2026, 11, 15), date(2026, 11, 16)
 
@@ -187,6 +188,26 @@ def test_quarantine_and_lateness_are_counted(tmp_path: Path) -> None:
         Lateness("1: up to 1 minute", 9, 0),
         Lateness("2: up to 1 hour", 9, 5),
     )
+
+
+def test_lateness_is_read_for_the_days_shown_by_day_and_source(tmp_path: Path) -> None:
+    rows = [
+        late_day("web", SECOND, event_count=7, late_event_count=2, session_count=3),
+        late_day("app", SECOND, event_count=5),
+        late_day("web", FIRST, event_count=4),
+        late_day("web", date(1999, 12, 31), event_count=1, late_event_count=1),
+    ]
+    release = ShopRelease({**TWO_DAYS, "ops_lateness_daily": rows})
+    late_days = read_page_data(
+        release.publish(tmp_path), tmp_path / "quality"
+    ).late_days
+    assert late_days is not None
+    assert [(row.day, row.source) for row in late_days] == [
+        (FIRST, "web"),
+        (SECOND, "app"),
+        (SECOND, "web"),
+    ]
+    assert late_days[-1] == LateDay("web", SECOND, 7, 2, 3, 3, 0, 0, 0, 0, 10, 30)
 
 
 def test_a_table_that_is_absent_is_told_from_an_empty_one(tmp_path: Path) -> None:

@@ -231,6 +231,9 @@ def spoilt_marts(tmp_path_factory: pytest.TempPathFactory) -> list[CheckResult]:
     tables["ftr_visitor__latest"][0]["created_timestamp"] = NOON + timedelta(days=9)
     tables["ops_quarantine"] *= 100
     tables["ops_lateness"][0].update(event_count=300, is_late=True)
+    tables["ops_lateness_daily"][0].update(
+        session_count=2, reopened_session_count=4, set_aside_event_count=1
+    )
     del tables["ops_collection_audit"][0]
     root = tmp_path_factory.mktemp("spoilt")
     return check_release(write_release(root / "r1", tables), root / "quality")
@@ -260,6 +263,10 @@ def spoilt_marts(tmp_path_factory: pytest.TempPathFactory) -> list[CheckResult]:
         ("ftr_visitor__latest", "nothing_is_known_before_it_arrives", "block"),
         ("ops_quarantine", "few_rows_are_refused", "warn"),
         ("ops_lateness", "few_events_are_late", "warn"),
+        ("ops_lateness_daily", "parts_are_within_their_wholes", "block"),
+        ("ops_lateness_daily", "reasons_sum_to_what_is_set_aside", "block"),
+        ("ops_lateness_daily", "event_count_equals_the_arrivals", "block"),
+        ("ops_lateness_daily", "session_count_equals_the_sessions", "block"),
         ("ops_collection_audit", "every_published_event_is_audited", "block"),
     ],
 )
@@ -270,7 +277,7 @@ def test_defect_in_a_mart_is_found(
 
 
 def test_nothing_but_the_planted_defects_is_found(spoilt_marts: list[CheckResult]):
-    assert len(_amiss(spoilt_marts)) == 18
+    assert len(_amiss(spoilt_marts)) == 22
 
 
 def test_warnings_do_not_block(tmp_path):
