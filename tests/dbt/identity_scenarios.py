@@ -305,7 +305,7 @@ def _contacts() -> list[Scenario]:
             {"c1": "c1 v1 v2"},
         ),
         _story(
-            "address typed in on somebody's device",
+            "address typed in on the device of somebody",
             [_login(0, "v1", "u1"), *[_seen(d, "v1", contact_id="c1") for d in (1, 2)]],
             {"u1": "u1 v1", "c1": "c1"},
             {"v1 c1": "guest_on_device"},
