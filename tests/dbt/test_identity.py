@@ -16,10 +16,12 @@ from tests.dbt.identity_scenarios import (
     SUPPRESSED,
     Scenario,
 )
+from tests.dbt.nasty_visitors import at, event
 from tests.dbt.warehouse import Row, Warehouse, differences
 
 TYPES = {"v": "visitor", "u": "user", "c": "contact"}
 NOW = datetime(2026, 10, 1, 12)
+SCENARIOS_BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
 def person_of(identifier: str) -> str:
@@ -90,9 +92,171 @@ def test_persons_are_those_of_the_story(
         for named_by, members in scenario.persons.items()
         for member in members.split()
     }
-    assert {
-        pair: reason for pair, reason in refused.items() if pair[0] in found
-    } == {
+    assert {pair: reason for pair, reason in refused.items() if pair[0] in found} == {
         (scenario.full(pair.split()[0]), scenario.full(pair.split()[1])): reason
         for pair, reason in scenario.refused.items()
     }
+
+
+@pytest.mark.parametrize("table", ["fct_events", "fct_sessions", "fct_page_views"])
+def test_facts_carry_the_person_of_the_account_else_of_the_device(
+    stories: Warehouse, bridge: dict[str, str], table: str
+) -> None:
+    user = "null as user_id" if table == "fct_page_views" else "user_id"
+    rows = stories.rows(
+        f"select visitor_id, {user}, person_id from {table} "
+        + ("semi join (select event_id from fct_events where user_id is null) as a "
+           "on page_view_id = a.event_id" if table == "fct_page_views" else "")
+    )  # fmt: skip
+
+    assert rows
+    assert [
+        row
+        for row in rows
+        if row["person_id"] != bridge[row["user_id"] or row["visitor_id"]]
+    ] == []
+
+
+def test_erased_account_is_in_no_table_of_identities(stories: Warehouse) -> None:
+    (scenario,) = [each for each in SCENARIOS if each.name == SUPPRESSED]
+    erased = scenario.full("u2")
+    tables = [name for name in stories.tables() if "identit" in name]
+
+    assert len(tables) > 5
+    for table in tables:
+        assert (
+            stories.rows(
+                f"select * from {table} as t where t::varchar like '%{erased}%'"
+            )
+            == []
+        )
+
+
+def test_every_end_of_a_link_has_a_person_and_only_a_held_link_joins_two(
+    stories: Warehouse,
+) -> None:
+    [counts] = stories.rows(
+        """
+        select
+            count(*) filter (where one.person_id is null or other.person_id is null)
+                as ends_without_person,
+            count(*) filter (where is_held and one.person_id != other.person_id)
+                as held_links_between_two_persons,
+        from fct_identity_links as links
+        left join bridge_identities as one using (identifier_type, identifier)
+        left join bridge_identities as other
+            on links.other_identifier_type = other.identifier_type
+            and links.other_identifier = other.identifier
+        """
+    )
+
+    assert set(counts.values()) == {0}
+
+
+def test_the_way_from_each_identifier_ends_at_the_one_that_names_the_person(
+    stories: Warehouse,
+) -> None:
+    rows = stories.rows("select * from bridge_identities")
+    next_on_the_way = {row["identifier"]: row["linked_to"] for row in rows}
+
+    for row in rows:
+        end, steps = row["identifier"], 0
+        while next_on_the_way[end] is not None:
+            end, steps = next_on_the_way[end], steps + 1
+            assert steps < 50
+        assert row["person_id"] == person_of(end)
+        assert (row["link_reason"] == "own") == (steps == 0)
+
+
+def test_increments_equal_a_full_refresh_row_for_row(
+    homes: Path, stories: Warehouse
+) -> None:
+    rebuilt = stories.copy_to(homes / "stories_rebuilt")
+    rebuilt.dbt("run", "--full-refresh")
+
+    assert differences(stories, rebuilt) == {}
+
+
+@pytest.fixture(scope="module")
+def operated(homes: Path, stories: Warehouse) -> dict[str, Warehouse]:
+    """The stories after an unlink, and after it was taken back; no event arrived."""
+    unlinked = stories.copy_to(homes / "stories_unlinked")
+    for pair in OPERATED_LINKS:
+        assert unlink(unlinked.settings, pair, "two people", NOW)
+    unlinked.dbt("run")
+    relinked = unlinked.copy_to(homes / "stories_relinked")
+    for pair in OPERATED_LINKS:
+        assert relink(relinked.settings, pair)
+    relinked.dbt("run")
+    return {"unlinked": unlinked, "relinked": relinked}
+
+
+OPERATED_LINKS = [
+    link_of(SCENARIOS_BY_NAME[name], pair)
+    for name, pair in (
+        ("second device", "v2 u1"),
+        ("CRM merge of two accounts", "c1 u2"),
+    )
+]
+
+
+def test_an_unlink_moves_the_events_of_those_that_it_parts_and_no_others(
+    stories: Warehouse, operated: dict[str, Warehouse]
+) -> None:
+    query = """
+        select distinct visitor_id, person_id
+        from {table}
+        where visitor_id like 'v_second_device_%' or visitor_id like 'v_CRM_merge_%'
+        order by all
+    """
+    parted = {
+        "v_CRM_merge_of_two_accounts_1": "u_CRM_merge_of_two_accounts_1",
+        "v_CRM_merge_of_two_accounts_2": "u_CRM_merge_of_two_accounts_2",
+        "v_second_device_1": "u_second_device_1",
+    }
+    moved = operated["unlinked"]
+
+    found = moved.rows(query.format(table="fct_events"))
+    # The second device's signed-in events stay the account's; the others are its own.
+    assert found == [
+        *({"visitor_id": v, "person_id": person_of(u)} for v, u in parted.items()),
+        *(
+            {"visitor_id": "v_second_device_2", "person_id": person}
+            for person in sorted(
+                map(person_of, ["u_second_device_1", "v_second_device_2"])
+            )
+        ),
+    ]
+    assert moved.rows(query.format(table="fct_sessions")) == found
+    [last] = stories.rows("select max(change_seq) as seq from fct_events")
+    assert moved.rows(
+        f"select event_id from fct_events where change_seq > {last['seq']} order by 1"
+    ) == [
+        {"event_id": "CRM_merge_of_two_accounts_001"},
+        {"event_id": "CRM_merge_of_two_accounts_003"},
+        {"event_id": "second_device_002"},
+    ]
+
+
+def test_a_relink_brings_back_every_table_as_it_was(
+    stories: Warehouse, operated: dict[str, Warehouse]
+) -> None:
+    assert differences(stories, operated["unlinked"]) != {}
+    assert differences(stories, operated["relinked"]) == {}
+
+
+def test_events_that_arrive_after_an_unlink_are_taken_up(
+    homes: Path, operated: dict[str, Warehouse]
+) -> None:
+    later = operated["unlinked"].copy_to(homes / "stories_later")
+    later.land(
+        [event("after_unlink", "v_second_device_2", at("12:00", 9))], "after_unlink"
+    )
+    later.dbt("run")
+    rebuilt = later.copy_to(homes / "stories_later_rebuilt")
+    rebuilt.dbt("run", "--full-refresh")
+
+    assert differences(later, rebuilt) == {}
+    assert later.rows(
+        "select event_count from fct_sessions where first_event_id = 'after_unlink'"
+    ) == [{"event_count": 1}]
