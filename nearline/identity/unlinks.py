@@ -71,8 +71,19 @@ def read_unlinks(settings: Settings) -> list[Unlink]:
     """What is listed now, in the order in which it was listed."""
     if not settings.unlinks.exists():
         return []
-    rows = pq.read_table(settings.unlinks, schema=_SCHEMA).to_pylist()
-    return [Unlink(Link(*list(row.values())[:4]), *list(row.values())[4:]) for row in rows]
+    return [
+        Unlink(
+            Link(
+                row["identifier_type"],
+                row["identifier"],
+                row["other_identifier_type"],
+                row["other_identifier"],
+            ),
+            row["reason"],
+            row["unlinked_at"],
+        )
+        for row in pq.read_table(settings.unlinks, schema=_SCHEMA).to_pylist()
+    ]
 
 
 def _write(settings: Settings, listed: list[Unlink]) -> None:
