@@ -73,8 +73,8 @@ def unlink_command(one: str, other: str, reason: str, as_json: bool) -> None:
     settings = load_settings()
     links = find_links(settings.published, one, other)
     now = datetime.now(UTC)
-    is_new = any([unlink(settings, link, reason, now) for link in links])
-    _report(links, is_new, as_json, "unlinked", "was unlinked before")
+    is_new = [unlink(settings, link, reason, now) for link in links]
+    _report(links, any(is_new), as_json, "unlinked", "was unlinked before")
 
 
 @identity.command(
@@ -95,8 +95,8 @@ def relink_command(one: str, other: str, as_json: bool) -> None:
     ]
     if not links:
         raise InputError("A and B were not unlinked, so there is nothing to undo")
-    is_new = any([relink(settings, link) for link in links])
-    _report(links, is_new, as_json, "relinked", "was relinked before")
+    is_new = [relink(settings, link) for link in links]
+    _report(links, any(is_new), as_json, "relinked", "was relinked before")
 
 
 def _check_pseudonym(name: str, identifier: str) -> None:

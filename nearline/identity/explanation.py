@@ -273,7 +273,9 @@ def _link(row: dict[str, Any]) -> Link:
 def _rows(
     connection: "duckdb.DuckDBPyConnection", query: str, person_id: str
 ) -> list[dict[str, Any]]:
-    return connection.execute(query, {"id": person_id}).to_arrow_table().to_pylist()
+    found = connection.execute(query, {"id": person_id})
+    names = [column[0] for column in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def _moment(moment: datetime) -> str:

@@ -88,8 +88,8 @@ accounts_joined as (
 
     select
         accounts.*,
-        coalesce(joined_by_links.label, accounts.node) as label,
-        coalesce(joined_by_aliases.label, accounts.node) as alias_label,
+        coalesce(joined_by_links.least_node, accounts.node) as link_group,
+        coalesce(joined_by_aliases.least_node, accounts.node) as alias_group,
     from accounts
     left join joined_by_links
         on accounts.node = joined_by_links.node
@@ -101,8 +101,8 @@ accounts_joined as (
 visitors as (
 
     select
-        accounts_joined.label,
-        accounts_joined.alias_label,
+        accounts_joined.link_group,
+        accounts_joined.alias_group,
         candidates.identifier as visitor_id,
     from candidates
     inner join accounts_joined
@@ -114,7 +114,7 @@ visitors as (
 ),
 
 -- Identifiers that a person would have at most: with every device that may be theirs.
-{% for level in ['label', 'alias_label'] -%}
+{% for level in ['link_group', 'alias_group'] -%}
 sizes_by_{{ level }} as (
 
     select
@@ -144,23 +144,23 @@ sizes_by_{{ level }} as (
 accounts_capped as (
 
     select
-        accounts_joined.* exclude (label, alias_label),
+        accounts_joined.*,
         case
             when
-                sizes_by_label.identifier_count
+                sizes_by_link_group.identifier_count
                 <= {{ var('max_identifiers_per_person') }}
-                then accounts_joined.label
+                then accounts_joined.link_group
             when
-                sizes_by_alias_label.identifier_count
+                sizes_by_alias_group.identifier_count
                 <= {{ var('max_identifiers_per_person') }}
-                then accounts_joined.alias_label
+                then accounts_joined.alias_group
             else accounts_joined.node
-        end as label,
+        end as person_group,
     from accounts_joined
-    inner join sizes_by_label
-        on accounts_joined.label = sizes_by_label.label
-    inner join sizes_by_alias_label
-        on accounts_joined.alias_label = sizes_by_alias_label.alias_label
+    inner join sizes_by_link_group
+        on accounts_joined.link_group = sizes_by_link_group.link_group
+    inner join sizes_by_alias_group
+        on accounts_joined.alias_group = sizes_by_alias_group.alias_group
 
 ),
 
@@ -174,7 +174,7 @@ accounts_named as (
         row_number() over person = 1 as is_naming,
     from accounts_capped
     window person as (
-        partition by label
+        partition by person_group
         order by identifier_type != 'user', first_seen_at, identifier
         rows between unbounded preceding and unbounded following
     )

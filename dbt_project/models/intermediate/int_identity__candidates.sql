@@ -33,7 +33,7 @@ pairs as (
             *,
             (first_seen_at, link_event_id) as first_seen,
         from evidence
-    ) as days
+    ) as evidence_by_day
     group by identifier_type, identifier, other_identifier_type, other_identifier
 
 ),

@@ -23,23 +23,20 @@ evidence as (
 account_links as (
 
     select
-        candidates.* exclude (refused_reason),
-        coalesce(
-            candidates.refused_reason,
-            case
-                when accounts.person_id != others.person_id then 'person_too_large'
-            end
-        ) as refused_reason,
-        others.person_id,
+        candidates.*,
+        case
+            when accounts.person_id != other_accounts.person_id
+                then 'person_too_large'
+        end as persons_refusal,
     from candidates
     inner join accounts
         on
             candidates.identifier_type = accounts.identifier_type
             and candidates.identifier = accounts.identifier
-    inner join accounts as others
+    inner join accounts as other_accounts
         on
-            candidates.other_identifier_type = others.identifier_type
-            and candidates.other_identifier = others.identifier
+            candidates.other_identifier_type = other_accounts.identifier_type
+            and candidates.other_identifier = other_accounts.identifier
 
 ),
 
@@ -96,34 +93,34 @@ owners as (
     qualify
         row_number() over (
             partition by identifier
-            order by day_count desc, first_seen_at, person_id
+            order by day_count desc, first_seen_at asc, person_id asc
         ) = 1
         and day_count >= {{ var('shared_device_dominance') }}
         * sum(day_count) over (partition by identifier)
 
 ),
 
-judged as (
+visitor_links_judged as (
 
     select
-        account_links.* exclude (person_id),
-    from account_links
-
-    union all by name
-
-    select
-        visitor_links.* exclude (person_id, is_competing, refused_reason),
-        coalesce(
-            visitor_links.refused_reason,
-            case
-                when owners.person_id is null then 'shared_device'
-                when owners.person_id != visitor_links.person_id
-                    then 'guest_on_device'
-            end
-        ) as refused_reason,
+        visitor_links.*,
+        case
+            when owners.person_id is null then 'shared_device'
+            when owners.person_id != visitor_links.person_id then 'guest_on_device'
+        end as persons_refusal,
     from visitor_links
     left join owners
         on visitor_links.identifier = owners.identifier
+
+),
+
+judged as (
+
+    select * from account_links
+
+    union all by name
+
+    select * from visitor_links_judged
 
     union all by name
 
@@ -149,8 +146,8 @@ final as (
         link_reason,
         link_source,
         link_event_id,
-        refused_reason is null as is_held,
-        refused_reason,
+        coalesce(refused_reason, persons_refusal) is null as is_held,
+        coalesce(refused_reason, persons_refusal) as refused_reason,
     from judged
 
 )

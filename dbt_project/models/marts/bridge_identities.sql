@@ -6,6 +6,14 @@ persons as (
 
 ),
 
+visitors_linked as (
+
+    select identifier
+    from persons
+    where identifier_type = 'visitor'
+
+),
+
 lone_visitors as (
 
     select
@@ -17,11 +25,7 @@ lone_visitors as (
         arg_min(source, (occurred_at, event_id)) as link_source,
         arg_min(event_id, (occurred_at, event_id)) as link_event_id,
     from {{ ref('fct_events') }}
-    where visitor_id not in (
-        select identifier
-        from persons
-        where identifier_type = 'visitor'
-    )
+    where visitor_id not in (select identifier from visitors_linked)
     group by visitor_id
 
 ),
