@@ -76,6 +76,7 @@ ID_COLUMNS: Mapping[str, IdForm] = {
             "unit_id",
             "identifier",
             "other_identifier",
+            "linked_to",
         ),
         PSEUDONYM,
     ),

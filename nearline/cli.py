@@ -23,6 +23,7 @@ _COMMANDS = {
     "deadletters": "nearline.deadletters.command:deadletters",
     "demo-shop": "nearline.demo_shop.command:demo_shop",
     "dashboards": "nearline.dashboards.command:dashboards",
+    "identity": "nearline.identity.command:identity",
     "privacy": "nearline.privacy.command:privacy",
 }
 # What the user can mend; any other operating system error is a bug and shows its trace.
@@ -66,6 +67,7 @@ class _LazyGroup(click.Group):
             ("deadletters", "List, show, mend and replay refused events."),
             ("run", "Raw events to tables, features, results and pages."),
             ("dashboards", "Rebuild the pages from the published tables."),
+            ("identity", "Explain a person; take a link apart or restore it."),
             ("privacy", "Suppress people, find pseudonyms, rotate the key."),
         ]
         with formatter.section("Commands"):

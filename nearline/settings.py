@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         return self.home / "privacy" / "suppression.parquet"
 
     @property
+    def unlinks(self) -> Path:
+        """Links between identifiers that an operator took apart."""
+        return self.home / "identity" / "unlinks.parquet"
+
+    @property
     def warehouse(self) -> Path:
         return self.home / "warehouse.duckdb"
 

@@ -138,7 +138,19 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "bridge_identities": {
         **_columns("identifier_type identifier person_id", _TEXT),
         "linked_at": _TIME,
+        **_columns(
+            "link_reason link_source link_event_id linked_to_type linked_to", _TEXT
+        ),
+    },
+    "fct_identity_links": {
+        **_columns(
+            "identifier_type identifier other_identifier_type other_identifier", _TEXT
+        ),
+        **_columns("first_seen_at last_seen_at", _TIME),
+        **_columns("day_count event_count", _LONG),
         **_columns("link_reason link_source link_event_id", _TEXT),
+        "is_held": _BOOL,
+        "refused_reason": _TEXT,
     },
     "dim_items": {
         **_columns("item_id item_category item_brand", _TEXT),
@@ -430,7 +442,15 @@ def release_tables() -> Tables:
             revenue_cents=4999,
             currency="EUR",
         ),
-        _event(7, "page_view", 0, "ben000001", session_event_number=1, page_path="/"),
+        _event(
+            7,
+            "page_view",
+            0,
+            "ben000001",
+            user_id="u_ben000001",
+            session_event_number=1,
+            page_path="/",
+        ),
         _event(
             8,
             "exposure",
@@ -481,6 +501,7 @@ def release_tables() -> Tables:
             ),
             _session(
                 "ben000001",
+                user_id="u_ben000001",
                 event_count=2,
                 page_view_count=1,
                 landing_path="/",
@@ -527,7 +548,7 @@ def release_tables() -> Tables:
                 "first_seen_at": NOON,
                 "last_seen_at": NOON + timedelta(seconds=seconds),
                 "visitor_count": 1,
-                "is_known": False,
+                "is_known": who == "ben000001",
                 "session_count": 1,
                 "order_count": orders,
                 "revenue_cents": 4999 * orders,
@@ -540,15 +561,43 @@ def release_tables() -> Tables:
         ],
         "bridge_identities": [
             {
-                "identifier_type": "visitor",
-                "identifier": f"v_{who}",
-                "person_id": f"p_{who}",
+                "identifier_type": "user" if identifier[0] == "u" else "visitor",
+                "identifier": identifier,
+                "person_id": f"p_{identifier[2:]}",
                 "linked_at": NOON,
-                "link_reason": "own",
+                "link_reason": "signed_in_event" if linked_to else "own",
                 "link_source": "web",
                 "link_event_id": f"e{number:07d}",
+                "linked_to_type": "user" if linked_to else None,
+                "linked_to": linked_to,
             }
-            for who, number in (("anna00001", 1), ("ben000001", 7), ("crawler01", 9))
+            for identifier, number, linked_to in (
+                ("v_anna00001", 1, None),
+                ("v_ben000001", 7, "u_ben000001"),
+                ("v_crawler01", 9, None),
+                ("u_ben000001", 7, None),
+            )
+        ],
+        "fct_identity_links": [
+            {
+                "identifier_type": "visitor",
+                "identifier": visitor,
+                "other_identifier_type": "user",
+                "other_identifier": "u_ben000001",
+                "first_seen_at": NOON,
+                "last_seen_at": NOON,
+                "day_count": 1,
+                "event_count": 1,
+                "link_reason": "signed_in_event",
+                "link_source": "web",
+                "link_event_id": event_id,
+                "is_held": refused_reason is None,
+                "refused_reason": refused_reason,
+            }
+            for visitor, event_id, refused_reason in (
+                ("v_ben000001", "e0000007", None),
+                ("v_anna00001", "e0000001", "unlinked"),
+            )
         ],
         "dim_items": [
             {

@@ -14,3 +14,13 @@
     {%- endif -%}
     {{ return(0) }}
 {%- endmacro %}
+
+{#
+    The number of the next change to events. Above the facts' highest, too: those take a
+    number of their own where persons change without an event. Read by name and not by
+    reference, since the facts are built from what is numbered here.
+#}
+{% macro next_change_seq(relation) -%}
+    {%- set facts = relation.incorporate(path={'identifier': 'fct_events'}) -%}
+    {{ return([last_change_seq(relation), last_change_seq(facts)] | max + 1) }}
+{%- endmacro %}

@@ -36,8 +36,67 @@ PERSON_SUITES = (
             not_null("person_id"),
             not_null("linked_at"),
             not_null("link_reason"),
-            one_of("identifier_type", ("visitor", "user")),
+            one_of("identifier_type", ("visitor", "user", "contact")),
             unique_together("identifier_type", "identifier"),
+            holds(
+                "own_leads_to_no_other",
+                "an identifier leads to another exactly where its reason is not own",
+                "(link_reason = 'own') = (linked_to is null)",
+                column="linked_to",
+            ),
+        ),
+    ),
+    Suite(
+        "fct_identity_links",
+        (
+            not_null("identifier"),
+            not_null("other_identifier"),
+            not_null("is_held"),
+            one_of("identifier_type", ("visitor", "contact", "user")),
+            one_of("other_identifier_type", ("user", "contact")),
+            one_of("link_reason", ("identify", "signed_in_event", "alias", "contact")),
+            one_of(
+                "refused_reason",
+                (
+                    "guest_on_device",
+                    "shared_device",
+                    "shared_account",
+                    "too_many_visitors",
+                    "shared_contact",
+                    "too_many_contacts",
+                    "person_too_large",
+                    "unlinked",
+                ),
+            ),
+            unique_together(
+                "identifier_type",
+                "identifier",
+                "other_identifier_type",
+                "other_identifier",
+            ),
+            holds(
+                "a_link_is_held_or_refused",
+                "a link is held exactly where no reason refuses it",
+                "is_held = (refused_reason is null)",
+                column="refused_reason",
+            ),
+            no_rows(
+                "held_links_are_inside_a_person",
+                "a link that holds joins two of one person",
+                """
+                select 1 as offence
+                from {batch} as links
+                left join bridge_identities as one
+                    on links.identifier_type = one.identifier_type
+                    and links.identifier = one.identifier
+                left join bridge_identities as other
+                    on links.other_identifier_type = other.identifier_type
+                    and links.other_identifier = other.identifier
+                where links.is_held
+                    and one.person_id is distinct from other.person_id
+                """,
+                column="is_held",
+            ),
         ),
     ),
     Suite(

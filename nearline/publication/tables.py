@@ -27,6 +27,7 @@ PUBLISHED_TABLES = (
     PublishedTable("dim_persons"),
     PublishedTable("dim_items"),
     PublishedTable("bridge_identities"),
+    PublishedTable("fct_identity_links"),
     PublishedTable("fct_segments"),
     PublishedTable("fct_exposures"),
     PublishedTable("fct_experiment_metrics"),

@@ -118,7 +118,7 @@ final as (
             when {{ is_consent_unstated() }} then 'assumed'
             else 'stated'
         end as consent_basis,
-        cast({{ last_change_seq(this) }} + 1 as bigint) as change_seq,
+        cast({{ next_change_seq(this) }} as bigint) as change_seq,
     from changed
 
 )

@@ -55,7 +55,8 @@ final as (
         persons.visitor_count,
         persons.person_id in (
             select person_id
-            from {{ ref('int_identity__links') }}
+            from {{ ref('int_identity__persons') }}
+            where identifier_type = 'user'
         ) as is_known,
         persons.is_bot,
         coalesce(session_counts.session_count, 0) as session_count,

@@ -20,35 +20,51 @@ events as (
 
 visitors as (
 
-    select * from {{ ref('int_identity__visitors') }}
+    select
+        identifier as visitor_id,
+        person_id,
+    from {{ ref('int_identity__persons') }}
+    where identifier_type = 'visitor'
+
+),
+
+users as (
+
+    select
+        identifier as user_id,
+        person_id,
+    from {{ ref('int_identity__persons') }}
+    where identifier_type = 'user'
 
 ),
 
 {% if is_incremental() %}
-anonymous_before as (
+persons_before as (
 
     select
         visitor_id,
+        user_id,
         person_id,
     from {{ this }}
-    where user_id is null
-    group by visitor_id, person_id
+    group by visitor_id, user_id, person_id
 
 ),
 
--- Somebody signed in, signed in earlier than was known, or a login was taken back.
--- Compared with what the table says: a login that is gone has no row to tell of it.
-visitors_of_another_person as (
+-- Somebody signed in, accounts turned out to be one person's, or a link is gone.
+-- Compared with what the table says: a link that is gone has no row to tell of it.
+persons_changed as (
 
-    select anonymous_before.visitor_id
-    from anonymous_before
+    select
+        persons_before.visitor_id,
+        persons_before.user_id,
+    from persons_before
     left join visitors
-        on anonymous_before.visitor_id = visitors.visitor_id
+        on persons_before.visitor_id = visitors.visitor_id
+    left join users
+        on persons_before.user_id = users.user_id
     where
-        anonymous_before.person_id != coalesce(
-            visitors.person_id,
-            {{ person_key('visitor', 'anonymous_before.visitor_id') }}
-        )
+        persons_before.person_id
+        != {{ person_of_event('persons_before', 'visitors', 'users') }}
 
 ),
 
@@ -59,11 +75,12 @@ sessionized as (
     where
         change_seq > {{ last_change_seq(this) }}
         or event_id in (
-            select event_id
-            from {{ this }}
-            where
-                user_id is null
-                and visitor_id in (select visitor_id from visitors_of_another_person)
+            select known.event_id
+            from {{ this }} as known
+            inner join persons_changed
+                on
+                    known.visitor_id = persons_changed.visitor_id
+                    and known.user_id is not distinct from persons_changed.user_id
         )
 
 ),
@@ -86,12 +103,7 @@ final as (
         events.source,
         events.visitor_id,
         events.user_id,
-        case
-            when events.user_id is not null
-                then {{ person_key('user', 'events.user_id') }}
-            when visitors.person_id is not null then visitors.person_id
-            else {{ person_key('visitor', 'events.visitor_id') }}
-        end as person_id,
+        {{ person_of_event('events', 'visitors', 'users') }} as person_id,
         sessionized.session_id,
         sessionized.session_event_number,
         events.source_session_id,
@@ -140,9 +152,13 @@ final as (
         events.clock_skew_seconds,
         events.pseudonym_key_id,
         {% if is_incremental() -%}
-        (
-            select max(change_seq)
-            from {{ ref('int_events__sessionized') }}
+        -- A person may change without an event, by an unlink: readers must see that, too.
+        greatest(
+            {{ last_change_seq(this) + 1 }},
+            (
+                select max(change_seq)
+                from {{ ref('int_events__sessionized') }}
+            )
         ) as change_seq,
         {%- else -%}
         sessionized.change_seq,
@@ -152,6 +168,8 @@ final as (
         on sessionized.event_id = events.event_id
     left join visitors
         on events.visitor_id = visitors.visitor_id
+    left join users
+        on events.user_id = users.user_id
     where sessionized.set_aside_reason is null
 
 )

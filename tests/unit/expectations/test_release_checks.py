@@ -221,6 +221,7 @@ def spoilt_marts(tmp_path_factory: pytest.TempPathFactory) -> list[CheckResult]:
     tables["dim_items"][0]["price_cents"] = -1
     tables["dim_persons"][0]["last_seen_at"] = NOON - timedelta(days=1)
     tables["bridge_identities"][0]["identifier_type"] = "device"
+    tables["fct_identity_links"][0]["refused_reason"] = "shared_device"
     tables["fct_segments"][0]["is_current"] = False
     tables["fct_exposures"].append(dict(tables["fct_exposures"][0]))
     tables["fct_experiment_metrics"][0]["value_sum"] = 2.0
@@ -247,6 +248,7 @@ def spoilt_marts(tmp_path_factory: pytest.TempPathFactory) -> list[CheckResult]:
         ("dim_items", "price_cents_is_in_range", "block"),
         ("dim_persons", "first_seen_at_is_not_after_last_seen_at", "block"),
         ("bridge_identities", "identifier_type_is_known", "block"),
+        ("fct_identity_links", "a_link_is_held_or_refused", "block"),
         ("fct_segments", "is_current_means_open", "block"),
         (
             "fct_exposures",
@@ -277,7 +279,7 @@ def test_defect_in_a_mart_is_found(
 
 
 def test_nothing_but_the_planted_defects_is_found(spoilt_marts: list[CheckResult]):
-    assert len(_amiss(spoilt_marts)) == 22
+    assert len(_amiss(spoilt_marts)) == 23
 
 
 def test_warnings_do_not_block(tmp_path):

@@ -1,0 +1,9 @@
+with
+
+final as (
+
+    select * from {{ ref('int_identity__links') }}
+
+)
+
+select * from final
