@@ -7,6 +7,7 @@ warehouse and never meet. No test logic here.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from tests.dbt.nasty_visitors import HOUR, Row, at, event
@@ -448,3 +449,34 @@ SCENARIOS += [
     Scenario("login taken back", [], {"v1": "v1"}),
     Scenario("late login", [], {"u1": "u1 v1"}),
 ]
+
+
+def crowd(seed: int, groups: int) -> list[Row]:
+    """Groups of a few identifiers that meet at random: whatever the stories forgot.
+
+    Moments are whole hours, so that many are equal.
+    """
+    rng = Random(seed)
+    events = []
+    for group in range(groups):
+        # From one device and account to a crowd on a few.
+        pools = [rng.randint(1, most) for most in (5, 5, 5)]
+        for number in range(rng.randint(2, 25)):
+            visitors, users, contacts = (
+                [f"{kind}_crowd_{group}_{n}" for n in range(size)]
+                for kind, size in zip("vuc", pools, strict=True)
+            )
+            fields: Row = {}
+            name = "page_view"
+            if rng.random() < 0.7:
+                fields["user_id"] = rng.choice(users)
+                name = rng.choice(["page_view", "identify", "alias"])
+            if name == "alias":
+                kind = rng.choice(["previous_user_id", "previous_visitor_id"])
+                fields[kind] = rng.choice(users if "user" in kind else visitors)
+            if rng.random() < 0.25:
+                fields["contact_id"] = rng.choice(contacts)
+            moment = at(f"{rng.randint(8, 11):02}:00", rng.randint(0, 5))
+            event_id = f"crowd_{group}_{number}"
+            events.append(event(event_id, rng.choice(visitors), moment, name, **fields))
+    return events

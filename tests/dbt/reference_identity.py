@@ -77,7 +77,7 @@ def find_persons(
     _refuse_visitors(verdicts, evidence)
     accounts = _join_accounts(verdicts, evidence)
     owners = _attach_devices(verdicts, evidence, accounts)
-    named_by = {account: _name(account, accounts, evidence) for account in accounts}
+    named_by = _name(accounts, evidence)
     for event in consented:
         visitor = ("visitor", event["visitor_id"])
         named_by[visitor] = visitor
@@ -235,14 +235,14 @@ def _attach_devices(
 
 
 def _name(
-    account: Identifier,
-    accounts: dict[Identifier, frozenset[Identifier]],
-    evidence: dict[Pair, Evidence],
-) -> Identifier:
-    def first_seen_at(member: Identifier) -> datetime:
-        return min(e.first_seen_at for pair, e in evidence.items() if member in pair)
-
-    return min(
-        accounts[account],
-        key=lambda member: (member[0] != "user", first_seen_at(member), member[1]),
-    )
+    accounts: dict[Identifier, frozenset[Identifier]], evidence: dict[Pair, Evidence]
+) -> dict[Identifier, Identifier]:
+    seen: dict[Identifier, list[datetime]] = defaultdict(list)
+    for pair, known in evidence.items():
+        for member in pair:
+            seen[member].append(known.first_seen_at)
+    first = {member: min(moments) for member, moments in seen.items()}
+    return {
+        account: min(group, key=lambda each: (each[0] != "user", first[each], each[1]))
+        for account, group in accounts.items()
+    }

@@ -119,7 +119,7 @@ def _shown(periods: Periods) -> Period:
 
 
 def _minutes(stated: Iterable[int]) -> str:
-    """Thresholds may differ from row to row; the page then names the widest."""
+    """The var that the rows were counted with, the same on all of them."""
     return wording.plural(max(stated), "minute")
 
 
