@@ -21,6 +21,9 @@
     reference, since the facts are built from what is numbered here.
 #}
 {% macro next_change_seq(relation) -%}
+    {%- if not relation -%}
+        {{ return(1) }}
+    {%- endif -%}
     {%- set facts = relation.incorporate(path={'identifier': 'fct_events'}) -%}
     {{ return([last_change_seq(relation), last_change_seq(facts)] | max + 1) }}
 {%- endmacro %}

@@ -19,8 +19,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
-
 from tests.benchmarks.identity import measure_identity
+from tests.benchmarks.sources import measure_sources
+
 from tests.benchmarks.run import (
     EVENT_AND_SESSION_MODELS,
     Build,
@@ -30,7 +31,6 @@ from tests.benchmarks.run import (
     describe_machine,
     measure,
 )
-from tests.benchmarks.sources import measure_sources
 from tests.pipeline import ROOT, Home
 
 REPORT = ROOT / "docs" / "benchmarks-history.md"
