@@ -103,11 +103,13 @@ class DeclaredFormat:
         self, fields: Fields, rejection: Rejection, pseudonymizer: Pseudonymizer
     ) -> dict[str, Any]:
         """A refused record, flat, without what is at fault or tells who it was."""
-        flat = self._shape(dict(fields)) if self._shape else fields
-        if isinstance(flat, Rejection):
-            return {}
         self._prepare(pseudonymizer)
         kept: dict[str, Any] = {}
+        flat = self._shape(dict(fields)) if self._shape else fields
+        if isinstance(flat, Rejection):
+            # What lies flat in it is known all the same.
+            flat = fields
+            kept[rejection.field] = MASK
         for column, treat in self._steps:
             for name in column.inputs:
                 value = flat.get(name)
@@ -117,13 +119,20 @@ class DeclaredFormat:
                 if column.treatment in PSEUDONYMS:
                     try:
                         # Hashed as at the door; a hash is not hashed again on replay.
-                        kept[column.name] = treat(value)
+                        # The first of several ids decides, as it does at the door.
+                        kept.setdefault(column.name, treat(value))
                     except ValueError:
                         kept[name] = MASK
                 elif is_refused:
                     kept[name] = MASK
                 elif column.treatment in ADDRESS_PARTS:
                     kept[name] = reduced_address(value) or MASK
+                elif column.treatment == "json":
+                    # What the column leaves out is left out of a dead letter, too.
+                    try:
+                        kept[name] = _json_object(treat(value))
+                    except ValueError:
+                        kept[name] = MASK
                 else:
                     kept[name] = cleaned(_json_object(value))
         return kept

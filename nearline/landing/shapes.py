@@ -7,5 +7,6 @@ renames nothing and judges nothing that a column's way of being taken in can.
 from collections.abc import Mapping
 
 from nearline.landing.declared_format import Shape
+from nearline.landing.snowplow_shape import flat_event
 
-SHAPES: Mapping[str, Shape] = {}
+SHAPES: Mapping[str, Shape] = {"snowplow": flat_event}

@@ -6,7 +6,8 @@
 in UTC; `unit: iso|seconds|milliseconds|microseconds`, `zone`), `visitor`, `user` and
 `contact` (a pseudonym by keyed hash), `path`, `host` and `parameter` (that part of an
 address; `parameter: utm_source`), `json` (identifiers masked, addresses cut to host and
-path; `without`: keys to leave out) and `content_hash` (the id of an event that has none).
+path; `only`: keys to keep, or `without`: keys to leave out, of an object or of each
+object in a list) and `content_hash` (the id of an event that has none).
 
 Every way takes `one_of` (values; others are refused, or dropped with `otherwise: drop`)
 and `nulls` (texts that mean "no value", such as `(not set)`).
@@ -74,7 +75,7 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "path": frozenset(),
     "host": frozenset(),
     "parameter": frozenset({"parameter"}),
-    "json": frozenset({"without"}),
+    "json": frozenset({"only", "without"}),
     "content_hash": frozenset(),
 }
 
@@ -154,7 +155,8 @@ def _plain_treatment(
     if way in ADDRESS_PARTS:
         return functools.partial(_address_part, way, options.get("parameter", ""))
     if way == "json":
-        return functools.partial(_json, frozenset(options.get("without", ())))
+        only = frozenset(options["only"]) if "only" in options else None
+        return functools.partial(_json, only, frozenset(options.get("without", ())))
     return _boolean
 
 
@@ -351,19 +353,33 @@ def reduced_address(url: Any) -> str | None:
     return f"{f'https://{host}' if host else ''}{path}{f'?{query}' if query else ''}"
 
 
-def _json(without: frozenset[str], value: Any) -> str | None:
+def _json(
+    only: frozenset[str] | None, without: frozenset[str], value: Any
+) -> str | None:
     if isinstance(value, str):
         try:
             value = orjson.loads(value)
         except orjson.JSONDecodeError:
             raise ValueError("must be JSON; got text that is none") from None
-    if isinstance(value, dict):
-        value = {key: inner for key, inner in value.items() if key not in without}
+    if isinstance(value, list):
+        value = [_keys_kept(only, without, inner) for inner in value]
+    else:
+        value = _keys_kept(only, without, value)
     if value in ({}, [], None):
         return None
     return orjson.dumps(
         cleaned(value), default=str, option=orjson.OPT_SORT_KEYS
     ).decode()
+
+
+def _keys_kept(only: frozenset[str] | None, without: frozenset[str], value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value if only is None else None
+    return {
+        key: inner
+        for key, inner in value.items()
+        if key not in without and (only is None or key in only)
+    }
 
 
 def cleaned(value: Any, depth: int = 0) -> Any:
