@@ -59,7 +59,9 @@ def flat_event(fields: dict[str, Any]) -> dict[str, Any] | Rejection:
             flat[name] = value
             continue
         if found is None:
-            what = "self-describing JSON" if name in _SELF_DESCRIBING else "JSON objects"
+            what = (
+                "self-describing JSON" if name in _SELF_DESCRIBING else "JSON objects"
+            )
             return Rejection(name, f"must be {what}; got {type_name(value)}")
         for kind, entity in found:
             entities.setdefault(kind, []).append(entity)

@@ -58,6 +58,8 @@ named as (
                 then case event_name
                     when 'link_click' then 'click'
                     when 'button_click' then 'click'
+                    when 'add_to_cart' then 'add_to_cart'
+                    when 'remove_from_cart' then 'remove_from_cart'
                     when 'site_search' then 'search'
                     when 'screen_view' then 'page_view'
                     when 'consent_preferences' then 'consent'
