@@ -122,7 +122,7 @@ renamed as (
 
 ),
 
-with_lines as (
+with_item_lines as (
 
     select
         *,
@@ -150,7 +150,7 @@ with_lines as (
                 )
             ),
             lambda line: line.item_id is not null
-        )[:200] as lines,
+        )[:200] as item_lines,
     from renamed
 
 ),
@@ -162,11 +162,11 @@ with_item as (
         *,
         case
             when
-                len(lines) = 1
+                len(item_lines) = 1
                 and contract_name in (
                     'view_item', 'select_item', 'add_to_cart', 'remove_from_cart'
                 )
-                then lines[1]
+                then item_lines[1]
             when cart_sku is not null or ti_sku is not null
                 then struct_pack(
                     item_id := coalesce(cart_sku, ti_sku),
@@ -189,9 +189,9 @@ with_item as (
                     currency := null
                 )
         end as item,
-        upper(coalesce(transaction_currency, tr_currency, lines[1].currency))
+        upper(coalesce(transaction_currency, tr_currency, item_lines[1].currency))
             as stated_currency,
-    from with_lines
+    from with_item_lines
 
 ),
 
@@ -219,10 +219,10 @@ mapped as (
         {{ snake_name('ecommerce_page_type') }} as page_type,
         case
             when
-                refr_medium is distinct from 'internal'
+                coalesce(refr_medium, '') <> 'internal'
                 and regexp_full_match(lower(refr_urlhost), '[a-z0-9.-]{1,253}')
                 and regexp_replace(lower(refr_urlhost), '^www\.', '')
-                is distinct from regexp_replace(lower(page_urlhost), '^www\.', '')
+                <> regexp_replace(lower(coalesce(page_urlhost, '')), '^www\.', '')
                 then lower(refr_urlhost)
         end as referrer_host,
         mkt_source as utm_source,
@@ -231,11 +231,11 @@ mapped as (
         mkt_term as utm_term,
         mkt_content as utm_content,
 
-        item.item_id as item_id,
-        item.item_category as item_category,
-        item.item_brand as item_brand,
-        item.price_cents as price_cents,
-        item.quantity as quantity,
+        item.item_id,
+        item.item_category,
+        item.item_brand,
+        item.price_cents,
+        item.quantity,
         case
             when
                 regexp_full_match(
@@ -246,9 +246,9 @@ mapped as (
             when contract_name = 'purchase' then 'XXX'
         end as currency,
         case
-            when item is null and len(lines) > 0
+            when item is null and len(item_lines) > 0
                 then to_json(list_transform(
-                    lines,
+                    item_lines,
                     lambda line: json_merge_patch(
                         '{}', to_json(struct_pack(
                             item_id := line.item_id,
