@@ -436,3 +436,19 @@ def test_a_phone_number_cut_into_search_words_is_kept_nowhere(
     land(settings, tmp_path / "events.tsv", event, {**event, "tr_total": "?"})
     assert [row["search_terms"] for row in landed_rows(settings)] == ["***"]
     assert b"5551234" not in all_bytes(settings.raw)
+
+
+@pytest.mark.parametrize("name", ["events.tsv", "events.csv"])
+def test_entities_of_any_size_are_read(
+    settings: Settings, tmp_path: Path, name: str
+) -> None:
+    large = ("example.shop/large/jsonschema/1-0-0", {"text": "a" * 300_000})
+    event = {**CLICK, "contexts": self_describing("contexts", WEB_PAGE, large)}
+    path = tmp_path / name
+    with path.open("w", newline="") as file:
+        if path.suffix == ".tsv":
+            file.write(as_tsv(event))
+        else:
+            csv.writer(file).writerows([list(event), list(event.values())])
+    land_file(settings, path, "snowplow")
+    assert [row["web_page_id"] for row in landed_rows(settings)] == [PAGE_ID]
