@@ -97,7 +97,7 @@ class DeclaredFormat:
     def from_dead_letter(
         self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
     ) -> dict[str, Any] | Rejection:
-        return self._row(fields, pseudonymizer)
+        return self._row(fields, pseudonymizer, is_kept=True)
 
     def kept_of(
         self, fields: Fields, rejection: Rejection, pseudonymizer: Pseudonymizer
@@ -159,14 +159,21 @@ class DeclaredFormat:
         self._pseudonymizer = pseudonymizer
 
     def _row(
-        self, flat: Fields, pseudonymizer: Pseudonymizer
+        self, flat: Fields, pseudonymizer: Pseudonymizer, *, is_kept: bool = False
     ) -> dict[str, Any] | Rejection:
+        """The raw row; `is_kept` says that the fields are those of a refused record,
+        which came in by this door with its identifiers hashed."""
         self._prepare(pseudonymizer)
         row: dict[str, Any] = {}
         get = flat.get
         for column, treat in self._steps:
             value = None
             name = column.inputs[0]
+            if is_kept and column.treatment in PSEUDONYMS:
+                value = get(column.name)
+                if _is_pseudonym(value):
+                    row[column.name] = value
+                    continue
             for name in column.inputs:
                 value = get(name)
                 if value is not None:
@@ -176,9 +183,6 @@ class DeclaredFormat:
                     row[column.name] = value = treat(value)
                 except ValueError as problem:
                     return Rejection(name, str(problem), self._event_name(flat))
-            elif column.treatment in PSEUDONYMS and _is_pseudonym(get(column.name)):
-                # Kept of a refused record, which came in by this door.
-                row[column.name] = value = get(column.name)
             else:
                 row[column.name] = None
             if value is None and column.is_required:

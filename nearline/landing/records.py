@@ -33,6 +33,8 @@ SUFFIXES = tuple(
 )
 _PARQUET_BATCH_ROWS = 20_000
 _ROWS_BETWEEN_REPORTS = 5_000
+# Entities as JSON in one field are larger than what the csv module expects of a field.
+_LONGEST_FIELD = 16 * 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -260,6 +262,7 @@ def _opened_table(
     path: Path, lines: Iterator[str], layout: TextLayout | None
 ) -> tuple[list[str], Iterator[list[str]]]:
     """Columns of a text file and an iterator over its rows."""
+    csv.field_size_limit(_LONGEST_FIELD)
     if layout is None or path.name.endswith((".csv", ".csv.gz")):
         delimiter = "\t" if path.name.endswith((".tsv", ".tsv.gz")) else ","
         rows: Iterator[list[str]] = csv.reader(lines, strict=True, delimiter=delimiter)

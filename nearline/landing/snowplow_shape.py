@@ -53,13 +53,15 @@ def flat_event(fields: dict[str, Any]) -> dict[str, Any] | Rejection:
         name = name.lower()
         if name in _SELF_DESCRIBING:
             found = _self_described(value, is_event=name == "unstruct_event")
-        elif (column := _COLUMN.fullmatch(name)) is not None:
-            found = _of_column(column[1], value)
+        elif (kind := _kind_of_column(name)) is not None:
+            found = _of_column(kind, value)
         else:
             flat[name] = value
             continue
         if found is None:
-            what = "self-describing JSON" if name in _SELF_DESCRIBING else "JSON objects"
+            what = (
+                "self-describing JSON" if name in _SELF_DESCRIBING else "JSON objects"
+            )
             return Rejection(name, f"must be {what}; got {type_name(value)}")
         for kind, entity in found:
             entities.setdefault(kind, []).append(entity)
@@ -111,6 +113,12 @@ def _self_described(value: Any, *, is_event: bool) -> _Found | None:
             return None
         found.append((kind, entity["data"]))
     return found
+
+
+@functools.lru_cache(maxsize=10_000)
+def _kind_of_column(name: str) -> str | None:
+    column = _COLUMN.fullmatch(name)
+    return None if column is None else column[1]
 
 
 def _of_column(kind: str, value: Any) -> _Found | None:

@@ -394,7 +394,10 @@ def cleaned(value: Any, depth: int = 0) -> Any:
             for key, inner in value.items()
         }
     if isinstance(value, list | tuple):
-        return [cleaned(inner, depth + 1) for inner in value]
+        parts = [cleaned(inner, depth + 1) for inner in value]
+        # A number typed with blanks may have been cut into words.
+        is_words = len(parts) > 1 and all(isinstance(part, str) for part in parts)
+        return MASK if is_words and has_identifier(" ".join(parts)) else parts
     text = value if isinstance(value, str) else str(value)
     if _ADDRESS.match(text):
         text = reduced_address(text) or MASK
