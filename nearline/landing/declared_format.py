@@ -75,6 +75,13 @@ class DeclaredFormat:
         self._pseudonymizer: Pseudonymizer | None = None
         self._steps: list[tuple[Column, Treat]] = []
         self._hashed = [c for c in declaration.columns if c.treatment == "content_hash"]
+        known = {
+            column.name for column in declaration.columns if column not in self._hashed
+        }
+        for column in self._hashed:
+            unknown = sorted(set(column.options.get("of", ())) - known)
+            if unknown:
+                raise InputError(f"column {column.name}: there is no '{unknown[0]}'")
         # A mistake in the declaration is found before any file is opened.
         self._prepare(Pseudonymizer(b"no key is needed to look at options"))
 
@@ -172,21 +179,29 @@ class DeclaredFormat:
                 row[column.name] = value = get(column.name)
             else:
                 row[column.name] = None
-            if value is None and column.is_required:
-                return Rejection(
-                    column.inputs[0],
-                    "is missing; every row needs it",
-                    self._event_name(flat),
-                )
+            if value is None and (missing := _what_is_missing(column, flat)):
+                return Rejection(column.inputs[0], missing, self._event_name(flat))
         for column in self._hashed:
             # Over what is kept: a hash over a raw id could be undone by trying.
-            present = {key: row[key] for key in row if row[key] is not None}
+            names = column.options.get("of", row)
+            present = {key: row[key] for key in names if row[key] is not None}
             row[column.name] = content_hash(present)
         return row
 
     def _event_name(self, flat: Fields) -> str | None:
         name = flat.get(self.declaration.event_name or "")
         return name if isinstance(name, str) and _EVENT_NAME.fullmatch(name) else None
+
+
+def _what_is_missing(column: Column, flat: Fields) -> str | None:
+    """Why a row may not lack the column; null where it may."""
+    if column.is_required:
+        return "is missing; every row needs it"
+    exceptions = column.required_unless
+    if exceptions and all(flat.get(key) != text for key, text in exceptions.items()):
+        rows = " or ".join(f"{key} is {text}" for key, text in exceptions.items())
+        return f"is missing; every row needs it unless {rows}"
+    return None
 
 
 def _pseudonym(

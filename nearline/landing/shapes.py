@@ -7,5 +7,6 @@ renames nothing and judges nothing that a column's way of being taken in can.
 from collections.abc import Mapping
 
 from nearline.landing.declared_format import Shape
+from nearline.landing.ga4_shape import flat_row
 
-SHAPES: Mapping[str, Shape] = {}
+SHAPES: Mapping[str, Shape] = {"ga4": flat_row}

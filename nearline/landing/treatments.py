@@ -6,7 +6,8 @@
 in UTC; `unit: iso|seconds|milliseconds|microseconds`, `zone`), `visitor`, `user` and
 `contact` (a pseudonym by keyed hash), `path`, `host` and `parameter` (that part of an
 address; `parameter: utm_source`), `json` (identifiers masked, addresses cut to host and
-path; `without`: keys to leave out) and `content_hash` (the id of an event that has none).
+path; `without`: keys to leave out) and `content_hash` (the id of an event that has none;
+`of`: the columns that tell it from others, where a later export fills in the rest).
 
 Every way takes `one_of` (values; others are refused, or dropped with `otherwise: drop`)
 and `nulls` (texts that mean "no value", such as `(not set)`).
@@ -75,7 +76,7 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "host": frozenset(),
     "parameter": frozenset({"parameter"}),
     "json": frozenset({"without"}),
-    "content_hash": frozenset(),
+    "content_hash": frozenset({"of"}),
 }
 
 find_identifier_cached = functools.lru_cache(maxsize=100_000)(find_identifier)
