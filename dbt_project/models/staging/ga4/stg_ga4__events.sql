@@ -8,8 +8,8 @@ landed as (
     select
         *,
         event_server_timestamp_offset < 0
-        or event_server_timestamp_offset
-        > {{ longest_upload_days }} * 86400 * 1000000 as is_clock_wrong,
+        or to_microseconds(event_server_timestamp_offset)
+        > interval '{{ longest_upload_days }} days' as is_clock_wrong,
         {{ ga4_items('items') }} as item_lines,
         coalesce(nullif(firebase_screen, '(not set)'), firebase_screen_class) as screen,
         upper(currency) as currency_code,
