@@ -104,7 +104,8 @@ class DeclaredFormat:
     def from_dead_letter(
         self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
     ) -> dict[str, Any] | Rejection:
-        return self._row(fields, pseudonymizer)
+        flat = _with_dotted(fields, self.known_columns)
+        return self._row(flat, pseudonymizer, is_kept=True)
 
     def kept_of(
         self, fields: Fields, rejection: Rejection, pseudonymizer: Pseudonymizer
@@ -133,7 +134,7 @@ class DeclaredFormat:
                     kept[name] = reduced_address(value) or MASK
                 else:
                     kept[name] = cleaned(_json_object(value))
-        return kept
+        return _with_objects(kept)
 
     def source_of(self, fields: Fields) -> str | None:
         return self.declaration.source
@@ -157,12 +158,17 @@ class DeclaredFormat:
         self._pseudonymizer = pseudonymizer
 
     def _row(
-        self, flat: Fields, pseudonymizer: Pseudonymizer
+        self, flat: Fields, pseudonymizer: Pseudonymizer, is_kept: bool = False
     ) -> dict[str, Any] | Rejection:
+        """The raw row of flat inputs; with `is_kept` those of a refused record, whose
+        identifiers were hashed as it came in."""
         self._prepare(pseudonymizer)
         row: dict[str, Any] = {}
         get = flat.get
         for column, treat in self._steps:
+            if is_kept and _is_kept_pseudonym(column, get(column.name)):
+                row[column.name] = get(column.name)
+                continue
             value = None
             name = column.inputs[0]
             for name in column.inputs:
@@ -174,9 +180,6 @@ class DeclaredFormat:
                     row[column.name] = value = treat(value)
                 except ValueError as problem:
                     return Rejection(name, str(problem), self._event_name(flat))
-            elif column.treatment in PSEUDONYMS and _is_pseudonym(get(column.name)):
-                # Kept of a refused record, which came in by this door.
-                row[column.name] = value = get(column.name)
             else:
                 row[column.name] = None
             if value is None and (missing := _what_is_missing(column, flat)):
@@ -214,8 +217,39 @@ def _pseudonym(
     return pseudonymizer.contact(identifier)
 
 
-def _is_pseudonym(value: object) -> bool:
-    return isinstance(value, str) and _PSEUDONYM.fullmatch(value) is not None
+def _is_kept_pseudonym(column: Column, value: object) -> bool:
+    return (
+        column.treatment in PSEUDONYMS
+        and isinstance(value, str)
+        and _PSEUDONYM.fullmatch(value) is not None
+    )
+
+
+def _with_objects(flat: Fields) -> dict[str, Any]:
+    """`device.category` as an object `device`, as paths of a fix lead into a record."""
+    record: dict[str, Any] = {}
+    for name, value in flat.items():
+        *above, last = name.split(".")
+        if any(".".join(above[:depth]) in flat for depth in range(1, len(above) + 1)):
+            above, last = [], name
+        place = record
+        for part in above:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return record
+
+
+def _with_dotted(record: Fields, names: frozenset[str]) -> dict[str, Any]:
+    """A record to which the dotted ones of `names` were added, from its objects."""
+    flat = dict(record)
+    for name in names:
+        if "." in name and name not in flat:
+            value: Any = record
+            for part in name.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            if value is not None:
+                flat[name] = value
+    return flat
 
 
 def _json_object(value: Any) -> Any:

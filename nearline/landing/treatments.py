@@ -135,9 +135,8 @@ def _plain_treatment(
     pseudonym: Callable[[str, str], str],
 ) -> Treat:
     if way in PSEUDONYMS:
-        return functools.lru_cache(50_000)(
-            functools.partial(_pseudonym, way, pseudonym)
-        )
+        cached = functools.lru_cache(50_000)(functools.partial(pseudonym, way))
+        return functools.partial(_pseudonym, cached)
     if way == "text":
         return functools.partial(_text, options.get("at_most", 256))
     if way == "key":
@@ -175,11 +174,11 @@ def _found(value: Any) -> str:
     return f"got {type_name(value)}"
 
 
-def _pseudonym(kind: str, pseudonym: Callable[[str, str], str], value: Any) -> str:
+def _pseudonym(pseudonym: Callable[[str], str], value: Any) -> str:
     text = as_text_id(value)
     if text is None:
         raise ValueError(f"must be an id of at most {_LONGEST_RAW_ID} characters")
-    return pseudonym(kind, text)
+    return pseudonym(text)
 
 
 def _text(at_most: int, value: Any) -> str | None:
