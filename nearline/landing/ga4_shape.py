@@ -4,7 +4,8 @@ Records within the row get dotted names (`device.category`), and so do parameter
 properties, which the export lists as keys and values: `event_params.page_location` is the
 one of its four typed values that is there. Beside them stand
 
-- `items`: the lines, without what no column is made of;
+- `items`: the lines, without what no column is made of, so that lines in JSON and in
+  Parquet are the same;
 - `stream_id:user_pseudo_id`: who it was. A cookie's or an app's id is one stream's;
 - `is_ad_click`: whether a click id of Google Ads came along. The id itself names a click
   of one person and is not passed on.
@@ -12,6 +13,7 @@ one of its four typed values that is there. Beside them stand
 Empty text is no value. Not here: what any of it means.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +31,7 @@ _ITEM_FIELDS = (
     "price",
     "quantity",
 )
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 _CLICK_IDS = ("collected_traffic_source.gclid", "event_params.gclid")
 
 
@@ -47,12 +50,12 @@ def flat_row(fields: dict[str, Any]) -> dict[str, Any] | Rejection:
                 return _not_listed(name, "objects", value)
             if lines:
                 flat[name] = [_line(line) for line in lines]
-        elif isinstance(value, dict):
-            flat.update(_dotted(name, value))
-        elif name in _RECORDS:
+        elif name in _RECORDS and not isinstance(value, dict):
             return Rejection(name, f"must be an object; got {type_name(value)}")
         else:
+            # Whole as well: a column that takes no object says so.
             flat[name] = value
+            flat.update(_dotted(name, value) if isinstance(value, dict) else ())
     if "user_pseudo_id" in flat:
         flat["stream_id:user_pseudo_id"] = _of_stream(flat)
     if any(name in flat for name in _CLICK_IDS):
@@ -104,8 +107,18 @@ def _listed(value: Any) -> list[dict[str, Any]] | None:
 
 def _line(item: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: item[name] for name in _ITEM_FIELDS if item.get(name) not in (None, "")
+        name: _plain(item[name])
+        for name in _ITEM_FIELDS
+        if item.get(name) not in (None, "")
     }
+
+
+def _plain(value: Any) -> Any:
+    """One way to write a whole number, for `2`, `2.0` and BigQuery's `"2"` are one."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    if is_whole or (isinstance(value, str) and _WHOLE.fullmatch(value)):
+        return int(value)
+    return value
 
 
 def _dotted(name: str, record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
