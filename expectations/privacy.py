@@ -267,7 +267,7 @@ def _judge_column(
         select value, row_count
         from (
             select cast({quoted(column)} as varchar) as value, count(*) as row_count
-            from {quoted(table)} group by value
+            from {quoted(table)} group by 1
         )
         where regexp_matches(value, $pattern)
         """,

@@ -6,7 +6,8 @@ the door are one text. Under `config: meta:` a column says
 
 - `from`: its names in the file, the first that has a value (default: its own name);
 - `as`: how it is taken in (`nearline.landing.treatments` lists the ways);
-- `required`, and options of that way;
+- `required`, or `required_unless` (inputs and the values with which a row may lack it),
+  and options of that way;
 
 and the table says under `landing` how its files look (`Declaration`). Columns of a file
 that are not declared are not kept. Not here: what a value means, which is SQL.
@@ -53,6 +54,7 @@ class Column:
     inputs: tuple[str, ...]
     treatment: str
     is_required: bool = False
+    required_unless: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -165,6 +167,7 @@ def _column(place: str, column: Mapping[str, Any]) -> Column:
         inputs=(inputs,) if isinstance(inputs, str) else tuple(inputs),
         treatment=options.pop("as", _USUAL_TREATMENT[data_type]),
         is_required=options.pop("required", False),
+        required_unless=options.pop("required_unless", {}),
         options=options,
     )
 

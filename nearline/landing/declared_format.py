@@ -75,6 +75,13 @@ class DeclaredFormat:
         self._pseudonymizer: Pseudonymizer | None = None
         self._steps: list[tuple[Column, Treat]] = []
         self._hashed = [c for c in declaration.columns if c.treatment == "content_hash"]
+        known = {
+            column.name for column in declaration.columns if column not in self._hashed
+        }
+        for column in self._hashed:
+            unknown = sorted(set(column.options.get("of", ())) - known)
+            if unknown:
+                raise InputError(f"column {column.name}: there is no '{unknown[0]}'")
         # A mistake in the declaration is found before any file is opened.
         self._prepare(Pseudonymizer(b"no key is needed to look at options"))
 
@@ -97,7 +104,8 @@ class DeclaredFormat:
     def from_dead_letter(
         self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
     ) -> dict[str, Any] | Rejection:
-        return self._row(fields, pseudonymizer, is_kept=True)
+        flat = _with_dotted(fields, self.known_columns)
+        return self._row(flat, pseudonymizer, is_kept=True)
 
     def kept_of(
         self, fields: Fields, rejection: Rejection, pseudonymizer: Pseudonymizer
@@ -135,7 +143,7 @@ class DeclaredFormat:
                         kept[name] = MASK
                 else:
                     kept[name] = cleaned(_json_object(value))
-        return kept
+        return _with_objects(kept)
 
     def source_of(self, fields: Fields) -> str | None:
         return self.declaration.source
@@ -167,13 +175,11 @@ class DeclaredFormat:
         row: dict[str, Any] = {}
         get = flat.get
         for column, treat in self._steps:
+            if is_kept and _is_kept_pseudonym(column, get(column.name)):
+                row[column.name] = get(column.name)
+                continue
             value = None
             name = column.inputs[0]
-            if is_kept and column.treatment in PSEUDONYMS:
-                value = get(column.name)
-                if _is_pseudonym(value):
-                    row[column.name] = value
-                    continue
             for name in column.inputs:
                 value = get(name)
                 if value is not None:
@@ -185,21 +191,29 @@ class DeclaredFormat:
                     return Rejection(name, str(problem), self._event_name(flat))
             else:
                 row[column.name] = None
-            if value is None and column.is_required:
-                return Rejection(
-                    column.inputs[0],
-                    "is missing; every row needs it",
-                    self._event_name(flat),
-                )
+            if value is None and (missing := _what_is_missing(column, flat)):
+                return Rejection(column.inputs[0], missing, self._event_name(flat))
         for column in self._hashed:
             # Over what is kept: a hash over a raw id could be undone by trying.
-            present = {key: row[key] for key in row if row[key] is not None}
+            names = column.options.get("of", row)
+            present = {key: row[key] for key in names if row[key] is not None}
             row[column.name] = content_hash(present)
         return row
 
     def _event_name(self, flat: Fields) -> str | None:
         name = flat.get(self.declaration.event_name or "")
         return name if isinstance(name, str) and _EVENT_NAME.fullmatch(name) else None
+
+
+def _what_is_missing(column: Column, flat: Fields) -> str | None:
+    """Why a row may not lack the column; null where it may."""
+    if column.is_required:
+        return "is missing; every row needs it"
+    exceptions = column.required_unless
+    if exceptions and all(flat.get(key) != text for key, text in exceptions.items()):
+        rows = " or ".join(f"{key} is {text}" for key, text in exceptions.items())
+        return f"is missing; every row needs it unless {rows}"
+    return None
 
 
 def _pseudonym(
@@ -212,8 +226,39 @@ def _pseudonym(
     return pseudonymizer.contact(identifier)
 
 
-def _is_pseudonym(value: object) -> bool:
-    return isinstance(value, str) and _PSEUDONYM.fullmatch(value) is not None
+def _is_kept_pseudonym(column: Column, value: object) -> bool:
+    return (
+        column.treatment in PSEUDONYMS
+        and isinstance(value, str)
+        and _PSEUDONYM.fullmatch(value) is not None
+    )
+
+
+def _with_objects(flat: Fields) -> dict[str, Any]:
+    """`device.category` as an object `device`, as paths of a fix lead into a record."""
+    record: dict[str, Any] = {}
+    for name, value in flat.items():
+        *above, last = name.split(".")
+        if any(".".join(above[:depth]) in flat for depth in range(1, len(above) + 1)):
+            above, last = [], name
+        place = record
+        for part in above:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return record
+
+
+def _with_dotted(record: Fields, names: frozenset[str]) -> dict[str, Any]:
+    """A record to which the dotted ones of `names` were added, from its objects."""
+    flat = dict(record)
+    for name in names:
+        if "." in name and name not in flat:
+            value: Any = record
+            for part in name.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            if value is not None:
+                flat[name] = value
+    return flat
 
 
 def _json_object(value: Any) -> Any:

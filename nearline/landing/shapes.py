@@ -7,6 +7,7 @@ renames nothing and judges nothing that a column's way of being taken in can.
 from collections.abc import Mapping
 
 from nearline.landing.declared_format import Shape
+from nearline.landing.ga4_shape import flat_row
 from nearline.landing.snowplow_shape import flat_event
 
-SHAPES: Mapping[str, Shape] = {"snowplow": flat_event}
+SHAPES: Mapping[str, Shape] = {"ga4": flat_row, "snowplow": flat_event}

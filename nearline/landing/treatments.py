@@ -7,7 +7,8 @@ in UTC; `unit: iso|seconds|milliseconds|microseconds`, `zone`), `visitor`, `user
 `contact` (a pseudonym by keyed hash), `path`, `host` and `parameter` (that part of an
 address; `parameter: utm_source`), `json` (identifiers masked, addresses cut to host and
 path; `only`: keys to keep, or `without`: keys to leave out, of an object or of each
-object in a list) and `content_hash` (the id of an event that has none).
+object in a list) and `content_hash` (the id of an event that has none; `of`: the columns
+that tell it from others, where a later export fills in the rest).
 
 Every way takes `one_of` (values; others are refused, or dropped with `otherwise: drop`)
 and `nulls` (texts that mean "no value", such as `(not set)`).
@@ -76,7 +77,7 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "host": frozenset(),
     "parameter": frozenset({"parameter"}),
     "json": frozenset({"only", "without"}),
-    "content_hash": frozenset(),
+    "content_hash": frozenset({"of"}),
 }
 
 find_identifier_cached = functools.lru_cache(maxsize=100_000)(find_identifier)

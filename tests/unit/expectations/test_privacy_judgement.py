@@ -90,6 +90,16 @@ def test_sql_lets_through_nothing_that_judging_every_value_finds():
     assert finding.offending_row_count == expected
 
 
+@pytest.mark.parametrize("other", ["value", "row_count"])
+def test_column_is_read_beside_one_of_any_name(other):
+    connection = duckdb.connect()
+    connection.execute(
+        f"create table notes as select 'to anna@example.com' as note, 7 as {other}"
+    )
+    (finding,) = find_in_table(connection, "notes", [("note", "VARCHAR")])
+    assert (finding.offending_row_count, finding.problem) == (1, None)
+
+
 def test_columns_that_can_hold_text_are_read_whatever_their_type():
     connection = duckdb.connect()
     connection.execute(
