@@ -21,6 +21,10 @@
     reference, since the facts are built from what is numbered here.
 #}
 {% macro next_change_seq(relation) -%}
-    {%- set facts = relation.incorporate(path={'identifier': 'fct_events'}) -%}
-    {{ return([last_change_seq(relation), last_change_seq(facts)] | max + 1) }}
+    {%- set last = last_change_seq(relation) -%}
+    {%- if relation -%}
+        {%- set facts = relation.incorporate(path={'identifier': 'fct_events'}) -%}
+        {{ return([last, last_change_seq(facts)] | max + 1) }}
+    {%- endif -%}
+    {{ return(last + 1) }}
 {%- endmacro %}

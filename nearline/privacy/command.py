@@ -27,6 +27,7 @@ def privacy() -> None:
 )
 @click.option("--visitor", "visitor_id", help="A visitor id, as in fct_events.")
 @click.option("--user", "user_id", help="A user id, as in fct_events.")
+@click.option("--contact", "contact_id", help="A contact id, as in bridge_identities.")
 @click.option(
     "--reason",
     type=click.Choice(["erased", "opted_out"]),
@@ -35,22 +36,33 @@ def privacy() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def suppress_command(
-    visitor_id: str | None, user_id: str | None, reason: Reason, as_json: bool
+    visitor_id: str | None,
+    user_id: str | None,
+    contact_id: str | None,
+    reason: Reason,
+    as_json: bool,
 ) -> None:
-    """Leave a visitor's or a user's rows out of every table from the next run on.
+    """Leave a person's rows out of every table from the next run on.
+
+    Rows that name the visitor, user or contact, also as who somebody was before.
 
     The next `nearline run` rebuilds the warehouse without them.
     """
-    if (visitor_id is None) == (user_id is None):
-        raise InputError("give either --visitor or --user")
-    key_type: KeyType = "visitor" if visitor_id is not None else "user"
-    key = visitor_id or user_id or ""
+    keys: dict[KeyType, str | None] = {
+        "visitor": visitor_id,
+        "user": user_id,
+        "contact": contact_id,
+    }
+    given = [(kind, key) for kind, key in keys.items() if key is not None]
+    if len(given) != 1:
+        raise InputError("give either --visitor or --user or --contact")
+    [(key_type, key)] = given
     try:
         TypeAdapter(Pseudonym).validate_python(key)
     except ValidationError:
         raise InputError(
             f"--{key_type} must be a pseudonym (8 to 64 letters, digits, _ or -), "
-            "as fct_events holds it"
+            "as the tables hold it"
         ) from None
     settings = load_settings()
     is_new = suppress(settings, key_type, key, reason, datetime.now(UTC))
