@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from nearline.cli import print_json
 from nearline.errors import InputError
 from nearline.events.contract import Pseudonym
-from nearline.privacy.pseudonyms import load_keyring, rotate_key
+from nearline.privacy.pseudonyms import Pseudonymizer, load_keyring, rotate_key
 from nearline.privacy.suppression import KeyType, Reason, count_suppressed, suppress
 from nearline.settings import load_settings
 
@@ -81,24 +81,28 @@ def suppress_command(
     epilog="Example: echo 4711 | nearline privacy pseudonym --user",
 )
 @click.option("--user", "is_user", is_flag=True, help="The identifier is an account's.")
+@click.option("--contact", "is_contact", is_flag=True, help="It is a contact's.")
 @click.option("--source", help="The identifier is a visitor's, of this source.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def pseudonym_command(is_user: bool, source: str | None, as_json: bool) -> None:
+def pseudonym_command(
+    is_user: bool, is_contact: bool, source: str | None, as_json: bool
+) -> None:
     """Show what an identifier on standard input became, under every key.
 
     It is read from there so that it stays out of the shell's history.
     """
-    if is_user == (source is not None):
-        raise InputError("give either --user or --source")
+    if is_user + is_contact + (source is not None) != 1:
+        raise InputError("give either --user or --contact or --source")
     identifier = click.get_text_stream("stdin").readline().strip()
     if not identifier:
         raise InputError("standard input is empty; write the identifier to it")
-    found = {
-        keyed.key_id: keyed.user(identifier)
-        if source is None
-        else keyed.visitor(source, identifier)
-        for keyed in load_keyring(load_settings())
-    }
+
+    def pseudonym(keyed: Pseudonymizer) -> str:
+        if source is not None:
+            return keyed.visitor(source, identifier)
+        return keyed.user(identifier) if is_user else keyed.contact(identifier)
+
+    found = {keyed.key_id: pseudonym(keyed) for keyed in load_keyring(load_settings())}
     if as_json:
         print_json({"pseudonyms": found})
     else:
