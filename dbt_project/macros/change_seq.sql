@@ -21,10 +21,9 @@
     reference, since the facts are built from what is numbered here.
 #}
 {% macro next_change_seq(relation) -%}
-    {%- set last = last_change_seq(relation) -%}
-    {%- if relation -%}
-        {%- set facts = relation.incorporate(path={'identifier': 'fct_events'}) -%}
-        {{ return([last, last_change_seq(facts)] | max + 1) }}
+    {%- if not relation -%}
+        {{ return(1) }}
     {%- endif -%}
-    {{ return(last + 1) }}
+    {%- set facts = relation.incorporate(path={'identifier': 'fct_events'}) -%}
+    {{ return([last_change_seq(relation), last_change_seq(facts)] | max + 1) }}
 {%- endmacro %}

@@ -97,12 +97,12 @@ def pseudonym_command(
     if not identifier:
         raise InputError("standard input is empty; write the identifier to it")
 
-    def pseudonym(keyed: Pseudonymizer) -> str:
+    def derive(keyed: Pseudonymizer) -> str:
         if source is not None:
             return keyed.visitor(source, identifier)
         return keyed.user(identifier) if is_user else keyed.contact(identifier)
 
-    found = {keyed.key_id: pseudonym(keyed) for keyed in load_keyring(load_settings())}
+    found = {keyed.key_id: derive(keyed) for keyed in load_keyring(load_settings())}
     if as_json:
         print_json({"pseudonyms": found})
     else:
