@@ -32,6 +32,26 @@ class ExperimentLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Identities:
+    """Who is whom in the release; `refused` counts links by reason."""
+
+    known_person_count: int
+    held_link_count: int
+    refused: dict[str, int]
+
+    def in_words(self) -> str:
+        """One line for a terminal."""
+        refused = ", ".join(
+            f"{reason} {count:,}" for reason, count in self.refused.items()
+        )
+        return (
+            f"{self.known_person_count:,} persons with an account, "
+            f"{self.held_link_count:,} links between identifiers hold"
+            + (f", refused: {refused}" if refused else "")
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RunSummary:
     """The published release, as `nearline run` reports it."""
 
@@ -44,6 +64,7 @@ class RunSummary:
     conversion_rate: float | None
     quarantined_count: int
     sources: tuple[SourceConsent, ...]
+    identities: Identities
     segments: dict[str, int]
     experiments: tuple[ExperimentLine, ...]
     page: str
@@ -74,6 +95,7 @@ class RunSummary:
                 f"(analytics {source.analytics_count:,}, "
                 f"personalization {source.personalization_count:,})"
             )
+        lines.append(f"  identities: {self.identities.in_words()}")
         if self.segments:
             sizes = ", ".join(
                 f"{name} {size:,}" for name, size in self.segments.items()
@@ -109,6 +131,16 @@ def summarize_release(settings: Settings) -> RunSummary:
         f"::bigint from {scan(release, 'ops_collection_audit')} "
         "group by all order by all"
     )
+    links = {
+        reason: int(str(count))
+        for reason, count in rows(
+            f"select refused_reason, count(*) from {scan(release, 'fct_identity_links')} "
+            "group by all order by all"
+        )
+    }
+    known = rows(f"select count(*) from {scan(release, 'dim_persons')} where is_known")[
+        0
+    ][0]
     segments = rows(
         f"select segment, count(*) from {scan(release, 'fct_segments')} "
         "where is_current and segment_kind = 'rule' group by all order by all"
@@ -127,6 +159,11 @@ def summarize_release(settings: Settings) -> RunSummary:
         conversion_rate=converted / sessions if sessions else None,
         quarantined_count=manifest.tables["ops_quarantine"].rows,
         sources=tuple(SourceConsent(*row) for row in sources),  # type: ignore[arg-type]
+        identities=Identities(
+            known_person_count=int(str(known)),
+            held_link_count=links.pop(None, 0),
+            refused={str(reason): count for reason, count in links.items()},
+        ),
         segments={str(name): int(str(size)) for name, size in segments},
         experiments=tuple(ExperimentLine(*row) for row in experiments),  # type: ignore[arg-type]
         page=str(settings.site / "index.html"),

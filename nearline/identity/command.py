@@ -69,7 +69,7 @@ def unlink_command(one: str, other: str, reason: str, as_json: bool) -> None:
         )
     kind = find_identifier(reason)
     if kind is not None:
-        raise InputError(f"--reason holds {kind.value}; say it without")
+        raise InputError(f"--reason must hold no {kind.value}; say it without")
     settings = load_settings()
     links = find_links(settings.published, one, other)
     now = datetime.now(UTC)

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from nearline.cli import print_json
 from nearline.errors import InputError
 from nearline.events.contract import Pseudonym
-from nearline.privacy.pseudonyms import load_keyring, rotate_key
+from nearline.privacy.pseudonyms import Pseudonymizer, load_keyring, rotate_key
 from nearline.privacy.suppression import KeyType, Reason, count_suppressed, suppress
 from nearline.settings import load_settings
 
@@ -27,6 +27,7 @@ def privacy() -> None:
 )
 @click.option("--visitor", "visitor_id", help="A visitor id, as in fct_events.")
 @click.option("--user", "user_id", help="A user id, as in fct_events.")
+@click.option("--contact", "contact_id", help="A contact id, as in bridge_identities.")
 @click.option(
     "--reason",
     type=click.Choice(["erased", "opted_out"]),
@@ -35,22 +36,33 @@ def privacy() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def suppress_command(
-    visitor_id: str | None, user_id: str | None, reason: Reason, as_json: bool
+    visitor_id: str | None,
+    user_id: str | None,
+    contact_id: str | None,
+    reason: Reason,
+    as_json: bool,
 ) -> None:
-    """Leave a visitor's or a user's rows out of every table from the next run on.
+    """Leave a person's rows out of every table from the next run on.
+
+    Rows that name the visitor, user or contact, also as who somebody was before.
 
     The next `nearline run` rebuilds the warehouse without them.
     """
-    if (visitor_id is None) == (user_id is None):
-        raise InputError("give either --visitor or --user")
-    key_type: KeyType = "visitor" if visitor_id is not None else "user"
-    key = visitor_id or user_id or ""
+    keys: dict[KeyType, str | None] = {
+        "visitor": visitor_id,
+        "user": user_id,
+        "contact": contact_id,
+    }
+    given = [(kind, key) for kind, key in keys.items() if key is not None]
+    if len(given) != 1:
+        raise InputError("give either --visitor or --user or --contact")
+    [(key_type, key)] = given
     try:
         TypeAdapter(Pseudonym).validate_python(key)
     except ValidationError:
         raise InputError(
             f"--{key_type} must be a pseudonym (8 to 64 letters, digits, _ or -), "
-            "as fct_events holds it"
+            "as the tables hold it"
         ) from None
     settings = load_settings()
     is_new = suppress(settings, key_type, key, reason, datetime.now(UTC))
@@ -69,24 +81,28 @@ def suppress_command(
     epilog="Example: echo 4711 | nearline privacy pseudonym --user",
 )
 @click.option("--user", "is_user", is_flag=True, help="The identifier is an account's.")
+@click.option("--contact", "is_contact", is_flag=True, help="It is a contact's.")
 @click.option("--source", help="The identifier is a visitor's, of this source.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def pseudonym_command(is_user: bool, source: str | None, as_json: bool) -> None:
+def pseudonym_command(
+    is_user: bool, is_contact: bool, source: str | None, as_json: bool
+) -> None:
     """Show what an identifier on standard input became, under every key.
 
     It is read from there so that it stays out of the shell's history.
     """
-    if is_user == (source is not None):
-        raise InputError("give either --user or --source")
+    if is_user + is_contact + (source is not None) != 1:
+        raise InputError("give either --user or --contact or --source")
     identifier = click.get_text_stream("stdin").readline().strip()
     if not identifier:
         raise InputError("standard input is empty; write the identifier to it")
-    found = {
-        keyed.key_id: keyed.user(identifier)
-        if source is None
-        else keyed.visitor(source, identifier)
-        for keyed in load_keyring(load_settings())
-    }
+
+    def derive(keyed: Pseudonymizer) -> str:
+        if source is not None:
+            return keyed.visitor(source, identifier)
+        return keyed.user(identifier) if is_user else keyed.contact(identifier)
+
+    found = {keyed.key_id: derive(keyed) for keyed in load_keyring(load_settings())}
     if as_json:
         print_json({"pseudonyms": found})
     else:

@@ -17,7 +17,7 @@ from nearline.locking import file_lock
 from nearline.replacement import replace_file
 from nearline.settings import Settings
 
-KeyType = Literal["visitor", "user"]
+KeyType = Literal["visitor", "user", "contact"]
 Reason = Literal["erased", "opted_out"]
 
 _FIELDS: tuple["pa.Field[Any]", ...] = (

@@ -19,10 +19,15 @@ from nearline.simulate.comparison import compare_with_truth
 def truth(shop: Path, as_json: bool) -> None:
     """Compare what is published with SHOP, the folder that `simulate` wrote.
 
-    Sessions, bots and the experiment's effects, each beside what is true.
+    Sessions, bots, persons and the experiment's effects, each beside what is true.
     """
     comparison = compare_with_truth(load_settings().published, shop)
     if as_json:
-        print_json(asdict(comparison))
+        found = asdict(comparison)
+        found["persons"] |= {
+            "precision": comparison.persons.precision,
+            "recall": comparison.persons.recall,
+        }
+        print_json(found)
     else:
         click.echo(comparison.in_words())

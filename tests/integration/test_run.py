@@ -83,6 +83,23 @@ def test_run_finds_every_session_that_the_simulator_made(
     assert compared["found_session_count"] == compared["true_session_count"]
 
 
+def test_persons_are_the_simulators_as_far_as_events_can_prove(
+    home: Home, shop: Path
+) -> None:
+    persons = json.loads(home.nearline("truth", shop, "--json").stdout)["persons"]
+
+    assert persons["precision"] == 1
+    assert (
+        0
+        < persons["matching_pair_count"]
+        == persons["provable_pair_count"]
+        < persons["true_pair_count"]
+    )
+    assert persons["recall"] == (
+        persons["matching_pair_count"] / persons["true_pair_count"]
+    )
+
+
 def test_readers_find_every_event_once(home: Home, shop: Path) -> None:
     events = home.published(
         "select count(*), count(distinct event_id) from {fct_events}"
