@@ -17,7 +17,7 @@ FIRST_DAY, LAST_DAY = "2026-09-02", "2026-09-03"
 DAYS = {"backfill_from": FIRST_DAY, "backfill_to": LAST_DAY}
 IS_IN_RANGE = "cast({} as date) between '2026-09-02' and '2026-09-03'"
 
-# An event in eight is later than was thought, one loses its account, one is of another
+# An event in eight is earlier than was thought and of no account, one is of another
 # name, and one is none.
 MENDED = """
     select
@@ -34,7 +34,8 @@ MENDED = """
     where md5(event_id) >= '2'
 """
 MOVED = (
-    "case when md5(event_id) < '4' then occurred_at + interval '4 hours' "
+    "case when md5(event_id) between '2' and '4' "
+    "then occurred_at - interval '4 hours' "
     "else occurred_at end"
 )
 IS_MENDED_SOURCE = "source = 'shop_web'"
