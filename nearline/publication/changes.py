@@ -132,7 +132,8 @@ def read_changes(settings: Settings, release_id: str) -> ReleaseChanges | None:
         TableChanges(
             **table
             | {
-                name: tuple(table[name]) for name in ("columns_added", "columns_removed")
+                name: tuple(table[name])
+                for name in ("columns_added", "columns_removed")
             }
         )
         for table in fields.pop("tables")
@@ -177,7 +178,9 @@ def _compare_table(
         for place in files_before.keys() & files_after.keys()
         if files_before[place].samefile(files_after[place])
     }
-    connection.execute(f"create or replace view before as {_read(files_before, shared)}")
+    connection.execute(
+        f"create or replace view before as {_read(files_before, shared)}"
+    )
     connection.execute(f"create or replace view after as {_read(files_after, shared)}")
     columns_before = _columns(connection, "before")
     columns_after = _columns(connection, "after")
@@ -199,7 +202,9 @@ def _compare_table(
         added=counts.get("added", 0),
         removed=counts.get("removed", 0),
         changed=counts.get("changed", 0),
-        columns_added=tuple(name for name in columns_after if name not in columns_before),
+        columns_added=tuple(
+            name for name in columns_after if name not in columns_before
+        ),
         columns_removed=tuple(
             name for name in columns_before if name not in columns_after
         ),
@@ -221,9 +226,7 @@ def _read(files: Mapping[str, Path], without: set[str]) -> str:
 
 
 def _columns(connection: "duckdb.DuckDBPyConnection", view: str) -> dict[str, str]:
-    return {
-        row[0]: row[1] for row in connection.execute(f"describe {view}").fetchall()
-    }
+    return {row[0]: row[1] for row in connection.execute(f"describe {view}").fetchall()}
 
 
 def _find_differing_rows(

@@ -49,9 +49,7 @@ def _one_day(start: datetime, _end: datetime) -> dict[str, Any]:
     return {
         "ops": backfill_config(day, day),
         # Several days are as many runs, and one at a time holds the warehouse.
-        "resources": {
-            "run_lock": {"config": {"wait_seconds": _MOST_SECONDS_IN_QUEUE}}
-        },
+        "resources": {"run_lock": {"config": {"wait_seconds": _MOST_SECONDS_IN_QUEUE}}},
     }
 
 

@@ -82,9 +82,7 @@ select * from final
 def project(folder: Path, which: str) -> Path:
     """A copy of the project whose mapping of the contract's own files is mended."""
     copy = folder / "dbt_project"
-    shutil.copytree(
-        DBT_PROJECT, copy, ignore=shutil.ignore_patterns("target", "logs")
-    )
+    shutil.copytree(DBT_PROJECT, copy, ignore=shutil.ignore_patterns("target", "logs"))
     model = copy / "models" / "staging" / "nearline" / "stg_nearline__events.sql"
     text = model.read_text()
     head, found, _ = text.partition("final as (")
