@@ -184,7 +184,12 @@ def _compare_table(
     connection.execute(f"create or replace view after as {_read(files_after, shared)}")
     columns_before = _columns(connection, "before")
     columns_after = _columns(connection, "after")
-    _find_differing_rows(connection, table, columns_before, columns_after)
+    has_key = all(
+        name in columns_before and name in columns_after for name in table.key
+    )
+    # A key that one of them has not yet identifies nothing: whole rows are compared.
+    key = table.key if has_key else [c for c in columns_after if c in columns_before]
+    _find_differing_rows(connection, key, columns_before, columns_after)
     counts = dict(
         connection.execute(
             "select status, count(*) from differing group by status"
@@ -193,7 +198,7 @@ def _compare_table(
     examples = {
         status: _examples(connection, table.key, status)
         for status in ("added", "removed", "changed")
-        if counts.get(status) and (status != "removed" or with_removed_keys)
+        if has_key and counts.get(status) and (status != "removed" or with_removed_keys)
     }
     return TableChanges(
         table.name,
@@ -231,7 +236,7 @@ def _columns(connection: "duckdb.DuckDBPyConnection", view: str) -> dict[str, st
 
 def _find_differing_rows(
     connection: "duckdb.DuckDBPyConnection",
-    table: PublishedTable,
+    key: Sequence[str],
     columns_before: Mapping[str, str],
     columns_after: Mapping[str, str],
 ) -> None:
@@ -248,11 +253,11 @@ def _find_differing_rows(
     row_after = ", ".join(value("after", name) for name in shared)
     same_key = " and ".join(
         f"{value('before', name)} is not distinct from {value('after', name)}"
-        for name in table.key
+        for name in key
     )
     keys = ", ".join(
         f"cast(coalesce(after.{name}, before.{name}) as varchar) as {name}"
-        for name in table.key
+        for name in key
     )
     connection.execute(
         "create or replace temp table differing as "
