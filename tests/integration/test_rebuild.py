@@ -96,13 +96,10 @@ class Reader:
     home: Home
     releases: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    swapped_while_unchecked: bool = False
 
     def read(self) -> None:
-        settings = self.home.settings
-        warehouse = settings.warehouse.stat().st_ino
         try:
-            release = settings.published.resolve()
+            release = self.home.settings.published.resolve()
             [(events, in_sessions)] = duckdb.sql(
                 f"select (select count(*) from {scan(release, 'fct_events')}), "
                 f"(select sum(event_count) from {scan(release, 'fct_sessions')})"
@@ -114,11 +111,6 @@ class Reader:
             self.problems.append(f"{events} events, {in_sessions} in sessions")
         if release.name not in self.releases:
             self.releases.append(release.name)
-        if not settings.candidate.exists() and warehouse != self.warehouse:
-            self.swapped_while_unchecked = True
-
-    def __post_init__(self) -> None:
-        self.warehouse = self.home.settings.warehouse.stat().st_ino
 
 
 @contextmanager
@@ -128,6 +120,7 @@ def reading(home: Home) -> Iterator[Reader]:
     def read_on() -> None:
         while not is_over.is_set():
             reader.read()
+            time.sleep(0.02)
 
     thread = threading.Thread(target=read_on)
     thread.start()
