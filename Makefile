@@ -67,7 +67,7 @@ bench: setup-dev ## Measure a run at 1M events and the door; rewrite docs/benchm
 dagster: setup ## Open the asset graph at http://localhost:3000
 	@mkdir -p $(NEARLINE_HOME)/dagster
 	@test -f $(NEARLINE_HOME)/dagster/dagster.yaml || \
-	  printf 'telemetry:\n  enabled: false\nnux:\n  enabled: false\n' > $(NEARLINE_HOME)/dagster/dagster.yaml
+	  printf 'telemetry:\n  enabled: false\nnux:\n  enabled: false\nconcurrency:\n  runs:\n    max_concurrent_runs: 1\n' > $(NEARLINE_HOME)/dagster/dagster.yaml
 	@DAGSTER_HOME=$(NEARLINE_HOME)/dagster $(BIN)/dagster dev
 
 docs: setup ## Write the dbt documentation to dbt_project/target/static_index.html

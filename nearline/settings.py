@@ -75,6 +75,11 @@ class Settings(BaseSettings):
         return self.home / "warehouse.duckdb"
 
     @property
+    def rebuild(self) -> Path:
+        """Where a new warehouse is built until it takes the old one's place."""
+        return self.home / "rebuild"
+
+    @property
     def models(self) -> Path:
         return self.home / "models"
 

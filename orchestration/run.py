@@ -5,6 +5,8 @@ There is no second pipeline beside the job: this file starts it and words its ou
 
 import os
 from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,18 +14,40 @@ from nearline.cli import print_json
 from nearline.errors import LockedError, NearlineError, QualityError
 from nearline.settings import Settings, load_settings
 
+if TYPE_CHECKING:
+    from orchestration.lib.backfill import Backfill
+
 _MOST_FAILURES_SHOWN = 10
 
 
 @click.command(
-    epilog="Example: nearline ingest shop/events && nearline run",
+    epilog="Examples: nearline ingest shop/events && nearline run. After a mapping was "
+    "mended: nearline run --from 2026-03-01 --to 2026-03-07 --source shop_web",
     short_help="Raw events to tables, features, results and pages.",
 )
 @click.option(
-    "--full-refresh", is_flag=True, help="Rebuild every table from raw Parquet."
+    "--full-refresh",
+    is_flag=True,
+    help="Rebuild every table from raw Parquet, beside those in use.",
 )
+@click.option(
+    "--from",
+    "first_day",
+    metavar="DAY",
+    help="Read again what occurred from this day on (UTC).",
+)
+@click.option(
+    "--to", "last_day", metavar="DAY", help="Last day to read again, included."
+)
+@click.option("--source", help="Read again what this source sent; else every source.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def run(full_refresh: bool, as_json: bool) -> None:
+def run(
+    full_refresh: bool,
+    first_day: str | None,
+    last_day: str | None,
+    source: str | None,
+    as_json: bool,
+) -> None:
     """Build all tables, check them, publish them, refresh online features and pages.
 
     A run that fails leaves what is published and what is online as it was. One run
@@ -32,11 +56,17 @@ def run(full_refresh: bool, as_json: bool) -> None:
     settings = load_settings()
     prepare_environment(settings)
     # Imported here: loading the graph takes seconds, which `--help` need not pay.
+    from orchestration.lib.backfill import check_source, read_backfill
     from orchestration.lib.locking import hold_run_lock
+
+    today = datetime.now(UTC).date()
+    backfill = read_backfill(first_day, last_day, source, full_refresh, today)
+    if backfill is not None:
+        check_source(settings, backfill.source)
 
     with hold_run_lock(settings):
         pass  # fails early, in words; the run itself takes the lock for its whole length
-    outcome = _execute(settings, full_refresh, is_quiet=as_json)
+    outcome = _execute(settings, full_refresh, backfill, is_quiet=as_json)
     if not outcome.success:
         raise _explain(outcome)
     from orchestration.summary import summarize_release
@@ -55,6 +85,8 @@ def prepare_environment(settings: Settings) -> None:
     if not configuration.exists():
         configuration.write_text(
             "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+            # One run holds the warehouse; others queue up instead of waiting for it.
+            "concurrency:\n  runs:\n    max_concurrent_runs: 1\n"
         )
     os.environ["NEARLINE_HOME"] = str(settings.home)
     os.environ["DAGSTER_HOME"] = str(settings.dagster)
@@ -62,7 +94,12 @@ def prepare_environment(settings: Settings) -> None:
     os.environ["FEAST_USAGE"] = "false"
 
 
-def _execute(settings: Settings, full_refresh: bool, is_quiet: bool):  # type: ignore[no-untyped-def]
+def _execute(  # type: ignore[no-untyped-def]
+    settings: Settings,
+    full_refresh: bool,
+    backfill: "Backfill | None",
+    is_quiet: bool,
+):
     import contextlib
     import warnings
 
@@ -71,9 +108,18 @@ def _execute(settings: Settings, full_refresh: bool, is_quiet: bool):  # type: i
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     warnings.filterwarnings("ignore", category=dg.PreviewWarning)
     from orchestration.definitions import defs
-    from orchestration.defs.schedules import JOB_NAME
+    from orchestration.defs.schedules import JOB_NAME, backfill_config
     from orchestration.lib.display import run_display
 
+    ops: dict[str, Any] = {
+        "behaviour_models": {"config": {"full_refresh": full_refresh}}
+    }
+    if backfill is not None:
+        ops = backfill_config(
+            backfill.first_day.isoformat(),
+            backfill.last_day.isoformat(),
+            backfill.source,
+        )
     with (
         run_display(is_quiet),
         # What dbt and the libraries print is for whoever looks into a failure.
@@ -87,12 +133,7 @@ def _execute(settings: Settings, full_refresh: bool, is_quiet: bool):  # type: i
             .execute_in_process(
                 instance=instance,
                 raise_on_error=False,
-                run_config={
-                    "loggers": {"progress": {}},
-                    "ops": {
-                        "behaviour_models": {"config": {"full_refresh": full_refresh}}
-                    },
-                },
+                run_config={"loggers": {"progress": {}}, "ops": ops},
             )
         )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from nearline.publication.changes import ReleaseChanges, read_changes
 from nearline.publication.releases import read_manifest
 from nearline.publication.tables import scan
 from nearline.settings import Settings
@@ -69,6 +70,8 @@ class RunSummary:
     experiments: tuple[ExperimentLine, ...]
     page: str
     online_store: str
+    changes: ReleaseChanges | None = None
+    """What a rebuild or a backfill changed against the release before."""
 
     def in_words(self) -> str:
         """The summary as lines for a terminal."""
@@ -103,6 +106,8 @@ class RunSummary:
             lines.append(f"  segments now: {sizes}")
         for line in self.experiments:
             lines.append(f"  {line.experiment_key}, {line.metric_name}: {line.verdict}")
+        if self.changes is not None:
+            lines += self.changes.in_words()
         lines += [f"Page:     {self.page}", f"Features: {self.online_store}"]
         return "\n".join(lines)
 
@@ -168,4 +173,5 @@ def summarize_release(settings: Settings) -> RunSummary:
         experiments=tuple(ExperimentLine(*row) for row in experiments),  # type: ignore[arg-type]
         page=str(settings.site / "index.html"),
         online_store=str(settings.online),
+        changes=read_changes(settings, manifest.release_id),
     )

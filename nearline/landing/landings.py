@@ -38,6 +38,7 @@ from nearline.landing.registry import find_format
 from nearline.landing.row_files import RowFile, reject_row
 from nearline.locking import file_lock
 from nearline.privacy.pseudonyms import Pseudonymizer, load_pseudonymizer
+from nearline.replacement import make_durable
 from nearline.settings import Settings
 
 
@@ -150,7 +151,7 @@ def place_landing(settings: Settings, draft: Path, landing: Landing) -> Landing:
     What was landed before, by its digest, is not landed again.
     """
     for file in draft.iterdir():
-        _make_durable(file)
+        make_durable(file)
     with _landing_lock(settings):
         # Looked up under the lock: two ingests of one file may run at once.
         before = _landed_before(settings, landing.format, landing.digest)
@@ -159,10 +160,11 @@ def place_landing(settings: Settings, draft: Path, landing: Landing) -> Landing:
         landing = replace(landing, landing_id=_next_landing_id(settings))
         card = draft / "landing.json"
         card.write_text(json.dumps(_card_fields(landing), indent=2) + "\n")
-        _make_durable(card)
-        _make_durable(draft)
+        # A landing that a power cut took back would be taken for landed by its number.
+        make_durable(card)
+        make_durable(draft)
         draft.rename(draft.with_name(f"landing_id={landing.landing_id:08d}"))
-        _make_durable(draft.parent)
+        make_durable(draft.parent)
     return landing
 
 
@@ -170,15 +172,6 @@ def _card_fields(landing: Landing) -> dict[str, Any]:
     fields = asdict(landing)
     del fields["is_new"]
     return {name: value for name, value in fields.items() if value not in (None, ())}
-
-
-def _make_durable(path: Path) -> None:
-    """A landing that a power cut took back would be taken for landed by its number."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from nearline.errors import NearlineError
 from nearline.landing.landings import list_landings
 from nearline.landing.log_positions import landed_positions
 from nearline.privacy.suppression import applied_digest
+from nearline.publication.rebuilds import current_suppression, current_warehouse
 from nearline.publication.tables import (
     INTERNAL_COLUMNS,
     PUBLISHED_TABLES,
@@ -98,7 +99,9 @@ def write_candidate(
     draft = settings.releases / f".draft-{release_id}"
     draft.mkdir(parents=True)
     try:
-        with duckdb.connect(str(settings.warehouse), read_only=True) as warehouse:
+        with duckdb.connect(
+            str(current_warehouse(settings)), read_only=True
+        ) as warehouse:
             warehouse.execute("set timezone = 'UTC'")
             tables = _write_tables(
                 warehouse, draft, settings.published.resolve(), on_table
@@ -114,7 +117,7 @@ def write_candidate(
                 log=log,
                 log_positions=log_positions,
                 tables=tables,
-                suppression=applied_digest(settings),
+                suppression=current_suppression(settings),
             )
         (draft / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1) + "\n")
         draft.rename(release)
@@ -261,7 +264,7 @@ def _write_days(
     # the numbers of an even count of rows changed together would cancel out.
     found = warehouse.execute(
         f"select {day}, count(*), "
-        f"cast(bit_xor(hash(hash({table.key}, change_seq))) as varchar) "
+        f"cast(bit_xor(hash(hash({', '.join(table.key)}, change_seq))) as varchar) "
         f"from {table.name} group by {day} order by {day}"
     ).fetchall()
     days = {str(date): f"{generation}: {rows}-{mark}" for date, rows, mark in found}

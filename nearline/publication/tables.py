@@ -9,42 +9,77 @@ class PublishedTable:
     """One table of a release.
 
     `day_column` names the date by which a large fact is cut into a folder of days, so
-    that an unchanged day is hard-linked from the release before; `key` identifies a row
-    of such a fact.
+    that an unchanged day is hard-linked from the release before; `key` names the columns
+    that identify a row.
     """
 
     name: str
+    key: tuple[str, ...]
     day_column: str | None = None
-    key: str | None = None
 
+
+_VISITOR_AND_MOMENT = ("visitor_id", "event_timestamp")
+_ITEM_AND_MOMENT = ("item_id", "event_timestamp")
 
 PUBLISHED_TABLES = (
-    PublishedTable("fct_events", "event_date", "event_id"),
-    PublishedTable("fct_page_views", "page_view_date", "page_view_id"),
-    PublishedTable("fct_sessions", "session_date", "session_id"),
-    PublishedTable("fct_orders"),
-    PublishedTable("fct_order_items"),
-    PublishedTable("dim_persons"),
-    PublishedTable("dim_items"),
-    PublishedTable("bridge_identities"),
-    PublishedTable("fct_identity_links"),
-    PublishedTable("fct_segments"),
-    PublishedTable("fct_exposures"),
-    PublishedTable("fct_experiment_metrics"),
-    PublishedTable("fct_experiment_results"),
-    PublishedTable("fct_daily_metrics"),
-    PublishedTable("ftr_visitor__activity_5m"),
-    PublishedTable("ftr_visitor__activity_1h"),
-    PublishedTable("ftr_visitor__activity_24h"),
-    PublishedTable("ftr_visitor__activity_7d"),
-    PublishedTable("ftr_visitor__activity_30d"),
-    PublishedTable("ftr_visitor__latest"),
-    PublishedTable("ftr_item__activity_24h"),
-    PublishedTable("ftr_item__activity_7d"),
-    PublishedTable("ops_quarantine"),
-    PublishedTable("ops_lateness"),
-    PublishedTable("ops_lateness_daily"),
-    PublishedTable("ops_collection_audit"),
+    PublishedTable("fct_events", ("event_id",), "event_date"),
+    PublishedTable("fct_page_views", ("page_view_id",), "page_view_date"),
+    PublishedTable("fct_sessions", ("session_id",), "session_date"),
+    PublishedTable("fct_orders", ("source", "order_id")),
+    PublishedTable("fct_order_items", ("order_item_id",)),
+    PublishedTable("dim_persons", ("person_id",)),
+    PublishedTable("dim_items", ("item_id",)),
+    PublishedTable("bridge_identities", ("identifier_type", "identifier")),
+    PublishedTable(
+        "fct_identity_links",
+        (
+            "identifier_type",
+            "identifier",
+            "other_identifier_type",
+            "other_identifier",
+        ),
+    ),
+    PublishedTable("fct_segments", ("segment_period_id",)),
+    PublishedTable("fct_exposures", ("experiment_key", "unit_id")),
+    PublishedTable(
+        "fct_experiment_metrics",
+        ("experiment_key", "variant_key", "metric_name", "exposure_date"),
+    ),
+    PublishedTable(
+        "fct_experiment_results", ("experiment_key", "metric_name", "variant_key")
+    ),
+    PublishedTable(
+        "fct_daily_metrics", ("metric_date", "channel", "device_class", "segment")
+    ),
+    PublishedTable("ftr_visitor__activity_5m", _VISITOR_AND_MOMENT),
+    PublishedTable("ftr_visitor__activity_1h", _VISITOR_AND_MOMENT),
+    PublishedTable("ftr_visitor__activity_24h", _VISITOR_AND_MOMENT),
+    PublishedTable("ftr_visitor__activity_7d", _VISITOR_AND_MOMENT),
+    PublishedTable("ftr_visitor__activity_30d", _VISITOR_AND_MOMENT),
+    PublishedTable("ftr_visitor__latest", _VISITOR_AND_MOMENT),
+    PublishedTable("ftr_item__activity_24h", _ITEM_AND_MOMENT),
+    PublishedTable("ftr_item__activity_7d", _ITEM_AND_MOMENT),
+    PublishedTable(
+        "ops_quarantine",
+        ("landing_id", "source_file", "source_row", "quarantined_stage"),
+    ),
+    PublishedTable(
+        "ops_lateness", ("source", "received_date", "delay_bucket", "is_late")
+    ),
+    PublishedTable("ops_lateness_daily", ("source", "occurred_date")),
+    PublishedTable(
+        "ops_collection_audit",
+        (
+            "source",
+            "event_date",
+            "event_name",
+            "consent_basis",
+            "has_analytics_consent",
+            "has_personalization_consent",
+            "has_marketing_consent",
+            "consent_notice_version",
+        ),
+    ),
 )
 
 INTERNAL_COLUMNS = frozenset({"change_seq"})

@@ -1,5 +1,6 @@
 """dbt as Dagster sees it: where the project is, what its assets are called."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject
 
+from nearline.publication.rebuilds import current_warehouse, is_rebuilding
 from nearline.settings import load_settings
+from orchestration.lib.backfill import Backfill
 
 ROOT = Path(__file__).resolve().parents[2]
 DBT_PROJECT = DbtProject(ROOT / "dbt_project", profiles_dir=ROOT / "dbt_project")
@@ -74,17 +77,22 @@ def _newest_source() -> float:
 
 
 def build_models(
-    context: dg.AssetExecutionContext, dbt: DbtCliResource, full_refresh: bool
+    context: dg.AssetExecutionContext,
+    dbt: DbtCliResource,
+    backfill: Backfill | None = None,
 ) -> Iterator[Any]:
     """Runs `dbt build` on the context's models; yields Dagster's events with row counts.
 
+    Into the new warehouse where one is being built: there, everything is built anew.
     Counts are taken when dbt has left the warehouse: while it is there, nobody else may
     open it.
     """
     # Unit tests judge the code, not the data: `make test` and `dbt build` run them.
     arguments = ["build", "--exclude-resource-type", "unit_test"]
-    if full_refresh:
-        arguments.append("--full-refresh")
+    if is_rebuilding(load_settings()):
+        arguments += ["--target", "rebuild"]
+    if backfill is not None:
+        arguments += ["--vars", json.dumps(backfill.as_vars())]
     invocation = dbt.cli(arguments, context=context, raise_on_error=False)
     events = []
     for event in invocation.stream():
@@ -104,10 +112,10 @@ def build_models(
 
 
 def row_counts() -> dict[str, int]:
-    """Rows of every table in the warehouse, by table."""
+    """Rows of every table that the run builds, by table."""
     import duckdb
 
-    path = load_settings().warehouse
+    path = current_warehouse(load_settings())
     if not path.exists():
         return {}
     with duckdb.connect(str(path), read_only=True) as warehouse:

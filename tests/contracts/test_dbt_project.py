@@ -11,7 +11,11 @@ import yaml
 from nearline.landing.formats import PROVENANCE, Format
 from nearline.landing.nearline_format import NearlineFormat
 from nearline.landing.rees46_format import Rees46Format
-from nearline.publication.tables import INTERNAL_COLUMNS, PUBLISHED_TABLES
+from nearline.publication.tables import (
+    INTERNAL_COLUMNS,
+    PUBLISHED_TABLES,
+    PublishedTable,
+)
 
 DBT_PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 MODELS = sorted((DBT_PROJECT / "models").rglob("*.sql"))
@@ -72,9 +76,27 @@ def test_a_fact_cut_by_day_has_what_publication_goes_by(table: Any) -> None:
     (model,) = [path for path in PUBLISHED_MODELS if path.stem == table.name]
     columns = _columns(model)
     assert columns[table.day_column] == "date"
-    assert table.key in columns
     assert "change_seq" in columns
     assert "change_seq" in INTERNAL_COLUMNS
+
+
+@pytest.mark.parametrize("table", PUBLISHED_TABLES, ids=lambda t: t.name)
+def test_the_key_by_which_releases_are_compared_is_tested_to_be_unique(
+    table: PublishedTable,
+) -> None:
+    (model,) = [path for path in PUBLISHED_MODELS if path.stem == table.name]
+    described = _described(model)
+    unique = [
+        (column["name"],)
+        for column in described["columns"]
+        if "unique" in column.get("data_tests", [])
+    ] + [
+        tuple(test["unique_together"]["arguments"]["columns"])
+        for test in described.get("data_tests", [])
+        if "unique_together" in test
+    ]
+
+    assert table.key in unique
 
 
 def test_dbt_reads_the_columns_that_the_contracts_own_form_lands() -> None:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Warehouse:
 
     home: Path
     target: Path
+    project: Path = DBT_PROJECT
 
     @property
     def settings(self) -> Settings:
@@ -66,7 +67,7 @@ class Warehouse:
         """Runs dbt and kills it (SIGKILL) as soon as it prints `marker`."""
         with subprocess.Popen(
             self._command(arguments),
-            cwd=DBT_PROJECT,
+            cwd=self.project,
             env=self._environment(),
             stdout=subprocess.PIPE,
             text=True,
@@ -82,7 +83,7 @@ class Warehouse:
 
     def copy_to(self, home: Path) -> "Warehouse":
         shutil.copytree(self.home, home)
-        return Warehouse(home, self.target)
+        return replace(self, home=home)
 
     def rows(self, query: str) -> list[Row]:
         """Rows of a query, a dict each."""
@@ -106,7 +107,7 @@ class Warehouse:
     def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self._command(arguments),
-            cwd=DBT_PROJECT,
+            cwd=self.project,
             env=self._environment(),
             capture_output=True,
             text=True,

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -132,3 +133,30 @@ def test_code_location_loads_from_the_root_as_dagster_dev_loads_it(
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_backfill_job_has_a_partition_for_every_day_up_to_today(
+    definitions: dg.Definitions,
+) -> None:
+    job = definitions.resolve_job_def("backfill")
+    days = job.partitions_def
+
+    assert isinstance(days, dg.TimeWindowPartitionsDefinition)
+    assert days.get_last_partition_key() == datetime.now(UTC).date().isoformat()
+    selected = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+    assert {"dashboard", "online_store", "fct_sessions"} <= selected
+
+
+def test_partition_of_the_backfill_job_is_one_day_and_waits_for_other_runs(
+    definitions: dg.Definitions,
+) -> None:
+    config = definitions.resolve_job_def("backfill").partitioned_config
+    assert config is not None
+    found = config.get_run_config_for_partition_key("2026-03-01")
+
+    assert found["ops"]["behaviour_models"]["config"] == {
+        "backfill_from": "2026-03-01",
+        "backfill_to": "2026-03-01",
+        "backfill_source": None,
+    }
+    assert found["resources"]["run_lock"]["config"]["wait_seconds"] > 3600

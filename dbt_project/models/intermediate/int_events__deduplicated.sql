@@ -3,17 +3,45 @@
     incremental_strategy='delete+insert',
     unique_key='event_id',
     on_schema_change='fail',
+    post_hook=[
+        "{{ mark_withdrawal(this) }}",
+        "{{ delete_withdrawn_events(this) }}",
+    ],
 ) }}
+
+{%- set is_backfilled = is_incremental() and is_backfill() %}
 
 with
 
+{% if is_backfilled %}
+-- Those that occurred in the range as the table has it or as staging now says.
+event_ids_to_read_again as (
+
+    {% for format in var('event_formats') %}
+    select event_id
+    from {{ ref('stg_' ~ format ~ '__events') }}
+    where {{ is_in_backfill() }}
+
+    union
+    {% endfor %}
+    select event_id
+    from {{ this }}
+    where {{ is_in_backfill() }}
+
+),
+
+{% endif %}
 arrived as (
 
     {% for format in var('event_formats') %}
     select *
     from {{ ref('stg_' ~ format ~ '__events') }}
     {% if is_incremental() -%}
-    where landing_id > {{ last_landing_id(this, format) }}
+    where
+        landing_id > {{ last_landing_id(this, format) }}
+        {%- if is_backfilled %}
+        or event_id in (select event_id from event_ids_to_read_again)
+        {%- endif %}
     {% endif %}
     {%- if not loop.last %}
     union all by name
@@ -34,7 +62,11 @@ known as (
             change_seq
         ),
     from {{ this }}
-    where event_id in (select event_id from arrived)
+    where
+        event_id in (select event_id from arrived)
+        {%- if is_backfilled %}
+        and event_id not in (select event_id from event_ids_to_read_again)
+        {%- endif %}
 
 ),
 
@@ -107,6 +139,37 @@ changed as (
 
 ),
 
+{% if is_backfilled %}
+-- A change that no row carries would not be seen downstream. Where the range may end up
+-- without a row, one from outside it, as it is, carries the number.
+carrier as (
+
+    select
+        * exclude (
+            has_analytics_consent,
+            has_personalization_consent,
+            has_marketing_consent,
+            consent_basis,
+            change_seq
+        ),
+    from {{ this }}
+    where
+        not {{ is_in_backfill() }}
+        and event_id not in (select event_id from changed)
+    order by change_seq desc, event_id asc
+    limit 1
+
+),
+
+changed_or_carrier as (
+
+    select * from changed
+    union all by name
+    select * from carrier
+
+),
+
+{% endif %}
 final as (
 
     select
@@ -118,8 +181,10 @@ final as (
             when {{ is_consent_unstated() }} then 'assumed'
             else 'stated'
         end as consent_basis,
-        cast({{ next_change_seq(this) }} as bigint) as change_seq,
-    from changed
+        cast(
+            {{ [next_change_seq(this), last_withdrawal(this) + 1] | max }} as bigint
+        ) as change_seq,
+    from {{ 'changed_or_carrier' if is_backfilled else 'changed' }}
 
 )
 

@@ -2,7 +2,10 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key='event_id',
-    pre_hook="{{ forget_if_rebuilt(this, ref('int_events__deduplicated')) }}",
+    pre_hook=[
+        "{{ forget_if_rebuilt(this, ref('int_events__deduplicated')) }}",
+        "{{ delete_sessions_of_withdrawn_events(this) }}",
+    ],
 ) }}
 
 {%- set gap = "interval '" ~ var('session_gap_minutes') ~ " minutes'" %}
@@ -54,7 +57,7 @@ events_changed as (
 
     select *
     from events
-    where change_seq > {{ last_change_seq(this) }}
+    where {{ has_changed_since(this) }}
 
 ),
 

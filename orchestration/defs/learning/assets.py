@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from nearline.publication.rebuilds import current_warehouse
 from nearline.settings import load_settings
 from orchestration.lib.locking import RunLock
 
@@ -87,5 +88,6 @@ def experiment_results(run_lock: RunLock) -> dg.MaterializeResult[None]:
 def _warehouse_table(query: str):  # type: ignore[no-untyped-def]
     import duckdb
 
-    with duckdb.connect(str(load_settings().warehouse), read_only=True) as warehouse:
+    path = current_warehouse(load_settings())
+    with duckdb.connect(str(path), read_only=True) as warehouse:
         return warehouse.sql(query).to_arrow_table()

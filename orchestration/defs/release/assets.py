@@ -1,9 +1,12 @@
 """From the warehouse to what everybody reads: a candidate, its checks, publication."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 
+from nearline.publication.changes import compare_releases, write_changes
+from nearline.publication.rebuilds import is_rebuilding, swap_in_rebuild
 from nearline.publication.releases import (
     new_release_id,
     publish,
@@ -12,12 +15,18 @@ from nearline.publication.releases import (
     write_candidate,
 )
 from nearline.publication.tables import PUBLISHED_TABLES
-from nearline.settings import load_settings
+from nearline.settings import Settings, load_settings
 from orchestration.lib.code_version import code_version
 from orchestration.lib.locking import RunLock
 from orchestration.lib.plots import bar_plot
 
 _OWNERS = ["team:operations"]
+
+
+class CandidateConfig(dg.Config):
+    """Whether to compare the candidate with what is published; a rebuild always is."""
+
+    is_compared: bool = False
 
 
 @dg.asset(
@@ -27,7 +36,9 @@ _OWNERS = ["team:operations"]
     kinds={"parquet"},
     description="All published tables of one run as Parquet, not yet seen by anybody.",
 )
-def candidate_release(run_lock: RunLock) -> dg.MaterializeResult[None]:
+def candidate_release(
+    config: CandidateConfig, run_lock: RunLock
+) -> dg.MaterializeResult[None]:
     """Writes the candidate; unchanged days of large facts are linked, not copied."""
     settings = load_settings()
     now = datetime.now(UTC)
@@ -45,8 +56,41 @@ def candidate_release(run_lock: RunLock) -> dg.MaterializeResult[None]:
             "days_written": sum(t.written_days for t in manifest.tables.values()),
             "days_linked": sum(t.linked_days for t in manifest.tables.values()),
             "rows_by_table": bar_plot(rows, "table", "rows", "Rows by table"),
+            **(
+                _changes(settings, release)
+                if config.is_compared or is_rebuilding(settings)
+                else {}
+            ),
         }
     )
+
+
+def _changes(settings: Settings, release: Path) -> dict[str, dg.MetadataValue]:
+    """Compares with what is published, if anything is; writes it, and counts by table.
+
+    No keys: Dagster's history is out of erasure's reach.
+    """
+    if read_manifest(settings.published) is None:
+        return {}
+    changes = compare_releases(settings.published.resolve(), release)
+    write_changes(settings, changes)
+    return {
+        "changes": dg.MetadataValue.table(
+            [
+                dg.TableRecord(
+                    {
+                        "table": table.table,
+                        "rows_before": table.rows_before,
+                        "rows_after": table.rows_after,
+                        "added": table.added,
+                        "removed": table.removed,
+                        "changed": table.changed,
+                    }
+                )
+                for table in changes.tables
+            ]
+        )
+    }
 
 
 @dg.asset(
@@ -59,8 +103,15 @@ def published_release(run_lock: RunLock) -> dg.MaterializeResult[None]:
     """Publishes in one step, and removes releases nobody needs any more."""
     settings = load_settings()
     release = settings.candidate.resolve()
+    # Before the link: a run killed between the two is followed by one that publishes from
+    # the new warehouse. The other way round, it would go on with the old.
+    is_rebuilt = swap_in_rebuild(settings)
     publish(settings, release)
     removed = remove_old_releases(settings)
     return dg.MaterializeResult(
-        metadata={"release": release.name, "removed_releases": len(removed)}
+        metadata={
+            "release": release.name,
+            "removed_releases": len(removed),
+            "is_rebuilt": is_rebuilt,
+        }
     )

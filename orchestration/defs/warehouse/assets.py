@@ -1,17 +1,17 @@
 """The dbt models, in two steps: before and after what Python learns from them."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
+from pydantic import Field
 
-from nearline.privacy.suppression import (
-    applied_digest,
-    list_digest,
-    mark_applied,
-)
+from nearline.privacy.suppression import applied_digest, list_digest
+from nearline.publication.rebuilds import begin_rebuild, discard_rebuild
 from nearline.settings import load_settings
+from orchestration.lib.backfill import check_source, read_backfill
 from orchestration.lib.locking import RunLock
 from orchestration.lib.warehouse import (
     DBT_PROJECT,
@@ -25,9 +25,21 @@ _MANIFEST = prepare_manifest()
 
 
 class BuildConfig(dg.Config):
-    """How to build: `full_refresh` drops what incremental models hold."""
+    """How to build: what is new, all of it anew, or some days again."""
 
-    full_refresh: bool = False
+    full_refresh: bool = Field(
+        default=False, description="Rebuild every table, beside the ones in use."
+    )
+    backfill_from: str | None = Field(
+        default=None,
+        description="First day, such as 2026-03-01, whose events are read again.",
+    )
+    backfill_to: str | None = Field(
+        default=None, description="Last day, included, such as 2026-03-07."
+    )
+    backfill_source: str | None = Field(
+        default=None, description="Read again what this source sent; else every source."
+    )
 
 
 @dbt_assets(
@@ -45,12 +57,24 @@ def behaviour_models(
 ) -> Iterator[Any]:
     """Raw events to facts, features and experiment metrics."""
     settings = load_settings()
+    backfill = read_backfill(
+        config.backfill_from,
+        config.backfill_to,
+        config.backfill_source,
+        config.full_refresh,
+        datetime.now(UTC).date(),
+    )
+    if backfill is not None:
+        check_source(settings, backfill.source)
+    discard_rebuild(settings)
     digest = list_digest(settings)
     must_forget = digest != applied_digest(settings)
     if must_forget:
         context.log.info("the suppression list changed: rebuilding without its keys")
-    yield from build_models(context, dbt, config.full_refresh or must_forget)
-    mark_applied(settings, digest)
+    if config.full_refresh or must_forget:
+        begin_rebuild(settings, context.run.root_run_id or context.run.run_id, digest)
+        backfill = None
+    yield from build_models(context, dbt, backfill)
 
 
 @dbt_assets(
@@ -64,4 +88,4 @@ def learned_models(
     context: dg.AssetExecutionContext, dbt: DbtCliResource, run_lock: RunLock
 ) -> Iterator[Any]:
     """Segments, experiment results and what is measured by segment."""
-    yield from build_models(context, dbt, full_refresh=False)
+    yield from build_models(context, dbt)

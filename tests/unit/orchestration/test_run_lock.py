@@ -1,7 +1,9 @@
 """One run at a time."""
 
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,25 @@ def test_lock_is_free_again_after_a_run_that_failed(tmp_path: Path) -> None:
 
     with hold_run_lock(settings):
         pass
+
+
+def test_waiting_run_gets_the_lock_when_the_other_has_ended(tmp_path: Path) -> None:
+    holder = hold_elsewhere(tmp_path)
+    threading.Timer(0.5, holder.kill).start()
+
+    with hold_run_lock(Settings(home=tmp_path), wait_seconds=60):
+        assert f"process {os.getpid()}" in (tmp_path / "run.lock").read_text()
+    holder.wait()
+
+
+def test_waiting_run_gives_up_in_words(tmp_path: Path) -> None:
+    holder = hold_elsewhere(tmp_path)
+    try:
+        with (
+            pytest.raises(LockedError, match=rf"process {holder.pid}"),
+            hold_run_lock(Settings(home=tmp_path), wait_seconds=1.5),
+        ):
+            pass
+    finally:
+        holder.kill()
+        holder.wait()

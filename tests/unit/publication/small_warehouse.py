@@ -43,7 +43,7 @@ def build_fact(name: str, build: str = "first") -> list[str]:
     )
     return [
         f"create or replace table {name} as select * from (values {rows}) as rows "
-        f"({table.key}, {table.day_column}, received_at, value, change_seq)",
+        f"({table.key[0]}, {table.day_column}, received_at, value, change_seq)",
         f"comment on table {name} is 'built by {build}'",
     ]
 
