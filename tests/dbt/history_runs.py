@@ -1,0 +1,331 @@
+"""Thousands of histories through one warehouse, and one that failed made small.
+
+dbt costs seconds a run, whatever it reads: so all histories take the same few runs under
+ids of their own, and what differs is traced back to a history by its ids. The shrinker
+works the same way. One candidate at a time, as Hypothesis' own would, it would need
+hundreds of builds; here all candidates of a round share the builds.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from nearline.events.contract import Event
+from tests.dbt.histories import RUNS, Arrival, History, placed, prefix
+from tests.dbt.nasty_visitors import DAY, event, moment
+from tests.dbt.reference_sessions import parse
+from tests.dbt.warehouse import Warehouse, differing_rows
+
+Row = dict[str, Any]
+Fails = Callable[[Sequence[History]], Collection[int]]
+
+PATIENCE = 900.0
+"""Seconds that a build may take before the machine is taken for stuck."""
+
+MOST_ROUNDS = 8
+FEW = 12
+"""Arrivals from which on a round simplifies each of them by itself."""
+
+_PREFIX = re.compile(r"\bh(\d{6})_")
+
+
+@dataclass(frozen=True)
+class Built:
+    """Histories in a warehouse that took them in runs, and in its rebuild."""
+
+    histories: Sequence[History]
+    in_runs: Warehouse
+    rebuilt: Warehouse
+
+    @property
+    def lines(self) -> list[Row]:
+        return [
+            arrival.row
+            for number, history in enumerate(self.histories)
+            for arrival in placed(history, number)
+        ]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Rows of one table that only one of the two warehouses has."""
+
+    table: str
+    in_runs: list[Row]
+    rebuilt: list[Row]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What differs, by history; and what tells of no history, such as a daily count."""
+
+    by_history: dict[int, list[Difference]]
+    of_all: list[Difference]
+
+
+def build(
+    histories: Sequence[History], warehouse: Warehouse, *selection: str
+) -> Built:
+    """Lands and builds run after run, then rebuilds a copy."""
+    pieces: list[list[Row]] = [[] for _ in range(RUNS)]
+    for number, history in enumerate(histories):
+        for arrival in placed(history, number):
+            pieces[arrival.run].append(arrival.row)
+    for run, piece in enumerate(pieces):
+        if piece:
+            warehouse.land(piece, f"run_{run}")
+            warehouse.dbt("run", *selection, timeout=PATIENCE)
+    rebuilt = warehouse.copy_to(warehouse.home.with_name(f"{warehouse.home.name}_new"))
+    rebuilt.dbt("run", "--full-refresh", *selection, timeout=PATIENCE)
+    return Built(histories, warehouse, rebuilt)
+
+
+def compare(built: Built) -> Findings:
+    """Every table against its rebuild, row for row."""
+    owners = _owners(built)
+    by_history: dict[int, list[Difference]] = defaultdict(list)
+    of_all = []
+    for table, sides in differing_rows(built.in_runs, built.rebuilt).items():
+        ours: dict[int | None, Difference] = {}
+        for side, rows in zip(("in_runs", "rebuilt"), sides.values(), strict=True):
+            for row in rows:
+                number = history_of(row, owners)
+                found = ours.setdefault(number, Difference(table, [], []))
+                getattr(found, side).append(row)
+        for number, found in ours.items():
+            if number is None:
+                of_all.append(found)
+            else:
+                by_history[number].append(found)
+    return Findings(dict(by_history), of_all)
+
+
+def _owners(built: Built) -> dict[str, int]:
+    """Which history a person is of: its key is a hash and tells nothing itself."""
+    return {
+        row["person_id"]: int(row["visitor_id"][1:7])
+        for warehouse in (built.in_runs, built.rebuilt)
+        for row in warehouse.rows("select distinct person_id, visitor_id from fct_events")
+    }
+
+
+def history_of(row: Row, owners: dict[str, int]) -> int | None:
+    """The history that a row is of, by the ids that it holds; None where it has none."""
+    for value in row.values():
+        if isinstance(value, str):
+            found = _PREFIX.match(value)
+            if found or value in owners:
+                return int(found[1]) if found else owners[value]
+    return None
+
+
+def explain(findings: Findings, built: Built, homes: Path) -> str:
+    """What differs; the smallest failing history is made smaller still and printed."""
+    lines = [
+        f"{len(findings.by_history)} of {len(built.histories)} histories differ between "
+        f"{RUNS} increments and a rebuild."
+    ]
+    for difference in findings.of_all:
+        lines.append(f"Rows of no one history: {_told(difference, '')}")
+    if findings.by_history:
+        number = min(findings.by_history, key=lambda n: len(built.histories[n]))
+        tables = [found.table for found in findings.by_history[number]]
+        lines.append(f"Shrunk from history {number}, which differs in {tables}:")
+        lines.append(shrunk_report(built, number, tables, homes))
+    return "\n".join(lines)
+
+
+def shrunk_report(
+    built: Built, number: int, tables: Sequence[str], homes: Path
+) -> str:
+    """The smallest history found that differs in one of `tables`, and how it differs."""
+    # What differs first in the order of the models is enough to tell that it does.
+    selection = ("--select", *(f"+{table}" for table in tables))
+    rounds: list[Built] = []
+
+    def fails(candidates: Sequence[History]) -> Collection[int]:
+        home = homes / f"round_{number}_{len(rounds)}"
+        rounds.append(
+            build(candidates, replace(built.in_runs, home=home), *selection)
+        )
+        return compare(rounds[-1]).by_history.keys()
+
+    if not fails([built.histories[number]]):
+        told = as_code(built.histories[number])
+        return f"It does not differ alone. Its arrivals:\n{told}"
+    smallest = shrink(built.histories[number], fails)
+    fails([smallest])
+    found = compare(rounds[-1]).by_history.get(0, [])
+    told = "\n".join(_told(difference, prefix(0)) for difference in found)
+    return f"{as_code(smallest)}\n{told}"
+
+
+def _told(difference: Difference, before: str) -> str:
+    lines = [difference.table]
+    for side in ("in_runs", "rebuilt"):
+        rows = getattr(difference, side)
+        for row in rows[:3]:
+            known = {name: str(v) for name, v in row.items() if v is not None}
+            lines.append(f"    only {side}: {known}".replace(before, ""))
+        if len(rows) > 3:
+            lines.append(f"    only {side}: {len(rows) - 3} rows more")
+    return "\n".join(lines)
+
+
+def shrink(history: History, fails: Fails) -> History:
+    """The smallest history found that still fails.
+
+    A round tries every simplification by itself, all at once, then the first so many of
+    those that failed together: most often nearly all of them hold.
+
+    Args:
+        fails: which of several histories fail, by their place in the list.
+    """
+    for _ in range(MOST_ROUNDS):
+        changes = _changes(history)
+        alone = [_changed(history, [change]) for change in changes]
+        held = sorted(fails(alone)) if alone else []
+        if not held:
+            break
+        together = [
+            _changed(history, [changes[place] for place in held[:count]])
+            for count in range(2, len(held) + 1)
+        ]
+        together = [one for one in together if one and is_valid(one)]
+        found = [alone[place] for place in held]
+        if together:
+            found += [together[place] for place in fails(together)]
+        history = min(found, key=_size)
+    return history
+
+
+def _size(history: History) -> tuple[int, int]:
+    return len(history), len(as_code(history)) + sum(a.run for a in history)
+
+
+@dataclass(frozen=True)
+class _Change:
+    """Makes arrivals simpler, those at some places of the history; None drops one."""
+
+    places: Collection[int]
+    simpler: Callable[[Arrival], Arrival | None]
+
+
+def _changed(history: History, changes: Iterable[_Change]) -> History:
+    arrivals: list[Arrival | None] = list(history)
+    for change in changes:
+        for place in change.places:
+            arrival = arrivals[place]
+            arrivals[place] = arrival and change.simpler(arrival)
+    kept = [arrival for arrival in arrivals if arrival]
+    return tuple(sorted(kept, key=lambda arrival: arrival.run))
+
+
+def _changes(history: History) -> list[_Change]:
+    """Changes of which each leaves a valid, smaller history; the largest come first."""
+    places = range(len(history))
+    changes = []
+    length = len(history) // 2
+    while length:
+        changes += [
+            _Change(places[first : first + length], lambda arrival: None)
+            for first in range(0, len(history), length)
+        ]
+        length //= 2
+    simplest = [_plain, _with_plain_source, _received_at_once, _one_run_earlier]
+    names = sorted({name for arrival in history for name in arrival.row})
+    simplest += [_without(name) for name in names]
+    changes += [_Change(places, simpler) for simpler in simplest]
+    for run in range(1, RUNS):
+        late = [place for place in places if history[place].run >= run]
+        changes.append(_Change(late, _one_run_earlier))
+    if len(history) <= FEW:
+        changes += [_Change([at], simpler) for at in places for simpler in simplest]
+    size = _size(history)
+    return [
+        change
+        for change in changes
+        if (simpler := _changed(history, [change]))
+        and _size(simpler) < size
+        and is_valid(simpler)
+    ]
+
+
+def _plain(arrival: Arrival) -> Arrival:
+    row = arrival.row
+    plain = event(row["event_id"], row["visitor_id"], parse(row["occurred_at"]))
+    return replace(arrival, row=plain)
+
+
+def _with_plain_source(arrival: Arrival) -> Arrival:
+    return replace(arrival, row={**arrival.row, "source": "shop_web"})
+
+
+def _received_at_once(arrival: Arrival) -> Arrival:
+    received_at = moment(parse(arrival.row["occurred_at"]) + timedelta(seconds=1))
+    return replace(arrival, row={**arrival.row, "received_at": received_at})
+
+
+def _one_run_earlier(arrival: Arrival) -> Arrival:
+    return replace(arrival, run=max(0, arrival.run - 1))
+
+
+def _without(name: str) -> Callable[[Arrival], Arrival]:
+    """An optional field as every event has it that says nothing of it."""
+    usual = event("", "", DAY).get(name)
+
+    def simpler(arrival: Arrival) -> Arrival:
+        row = {field: value for field, value in arrival.row.items() if field != name}
+        return replace(arrival, row=row if usual is None else {**row, name: usual})
+
+    return simpler
+
+
+def is_valid(history: History) -> bool:
+    """Whether every row keeps the event contract, so that it lands."""
+    try:
+        for arrival in history:
+            Event.model_validate(arrival.row)
+    except ValidationError:
+        return False
+    return True
+
+
+def as_code(history: History) -> str:
+    """The arrivals as calls of `nasty_visitors.event`, run after run."""
+    lines = []
+    for run in sorted({arrival.run for arrival in history}):
+        lines.append(f"# run {run + 1}")
+        lines += [f"{_call(a.row)}," for a in history if a.run == run]
+    return "\n".join(lines)
+
+
+def _call(row: Row) -> str:
+    occurred_at = parse(row["occurred_at"])
+    delay = parse(row["received_at"]) - occurred_at
+    clock = occurred_at.time().isoformat(
+        timespec="milliseconds" if occurred_at.microsecond else "minutes"
+        if not occurred_at.second else "seconds"
+    )
+    days = (occurred_at.date() - DAY.date()).days
+    arguments = [
+        repr(row["event_id"]),
+        repr(row["visitor_id"]),
+        f"at({clock!r}, {days})" if days else f"at({clock!r})",
+    ]
+    if row["event_name"] != "page_view":
+        arguments.append(repr(row["event_name"]))
+    if delay != timedelta(seconds=1):
+        milliseconds = delay // timedelta(milliseconds=1)
+        arguments.append(f"delay=timedelta(milliseconds={milliseconds})")
+    usual = event(row["event_id"], row["visitor_id"], occurred_at, delay=delay)
+    for name in {**usual, **row}:
+        if name != "event_name" and row.get(name) != usual.get(name):
+            arguments.append(f"{name}={row.get(name)!r}")
+    return f"event({', '.join(arguments)})"
