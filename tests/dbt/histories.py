@@ -326,7 +326,10 @@ def _content(step: Step, number: int) -> tuple[str, Row]:
         case "identify":
             return "identify", {"user_id": signed_in}
         case "identify_with_contact":
-            return "identify", {"user_id": signed_in, "contact_id": f"c_mail_{number % 2}"}
+            return "identify", {
+                "user_id": signed_in,
+                "contact_id": f"c_mail_{number % 2}",
+            }
         case "alias":
             return "alias", {"user_id": signed_in, "previous_visitor_id": "v_mobile"}
         case "alias_of_account":

@@ -6,10 +6,12 @@ works the same way. One candidate at a time, as Hypothesis' own would, it would 
 hundreds of builds; here all candidates of a round share the builds.
 """
 
+import json
 import re
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,12 @@ PATIENCE = 900.0
 MOST_ROUNDS = 8
 FEW = 12
 """Arrivals from which on a round simplifies each of them by itself."""
+
+SHOWN = 2
+"""Rows of a difference that are printed, of each side."""
+
+_SET_BY_OTHERS = dict.fromkeys(("popularity_rank", "recency_days"))
+"""Columns in which a row tells of all histories: of better sellers, of the last day."""
 
 _PREFIX = re.compile(r"\bh(\d{6})_")
 
@@ -57,8 +65,27 @@ class Difference:
     """Rows of one table that only one of the two warehouses has."""
 
     table: str
-    in_runs: list[Row]
-    rebuilt: list[Row]
+    in_runs: list[Row] = field(default_factory=list)
+    rebuilt: list[Row] = field(default_factory=list)
+
+    @property
+    def is_by_others(self) -> bool:
+        """Whether all that differs is what other histories set."""
+        in_runs, rebuilt = (
+            sorted(str({**row, **_SET_BY_OTHERS}) for row in rows)
+            for rows in (self.in_runs, self.rebuilt)
+        )
+        return in_runs == rebuilt
+
+    def __str__(self) -> str:
+        lines = [self.table]
+        for side, rows in (("in runs", self.in_runs), ("rebuilt", self.rebuilt)):
+            for row in rows[:SHOWN]:
+                known = {name: str(v) for name, v in row.items() if v is not None}
+                lines.append(f"    only {side}: {known}")
+            if len(rows) > SHOWN:
+                lines.append(f"    only {side}: {len(rows) - SHOWN} rows more")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -69,9 +96,7 @@ class Findings:
     of_all: list[Difference]
 
 
-def build(
-    histories: Sequence[History], warehouse: Warehouse, *selection: str
-) -> Built:
+def build(histories: Sequence[History], warehouse: Warehouse, *selection: str) -> Built:
     """Lands and builds run after run, then rebuilds a copy."""
     pieces: list[list[Row]] = [[] for _ in range(RUNS)]
     for number, history in enumerate(histories):
@@ -92,17 +117,22 @@ def compare(built: Built) -> Findings:
     by_history: dict[int, list[Difference]] = defaultdict(list)
     of_all = []
     for table, sides in differing_rows(built.in_runs, built.rebuilt).items():
-        ours: dict[int | None, Difference] = {}
-        for side, rows in zip(("in_runs", "rebuilt"), sides.values(), strict=True):
-            for row in rows:
-                number = history_of(row, owners)
-                found = ours.setdefault(number, Difference(table, [], []))
-                getattr(found, side).append(row)
+        ours: dict[int | None, Difference] = {None: Difference(table)}
+        for row, is_rebuilt in [
+            *((row, False) for row in sides["one"]),
+            *((row, True) for row in sides["other"]),
+        ]:
+            found = ours.setdefault(history_of(row, owners), Difference(table))
+            (found.rebuilt if is_rebuilt else found.in_runs).append(row)
+        rest = ours.pop(None)
         for number, found in ours.items():
-            if number is None:
-                of_all.append(found)
+            if found.is_by_others:
+                rest.in_runs.extend(found.in_runs)
+                rest.rebuilt.extend(found.rebuilt)
             else:
                 by_history[number].append(found)
+        if rest.in_runs or rest.rebuilt:
+            of_all.append(rest)
     return Findings(dict(by_history), of_all)
 
 
@@ -111,7 +141,9 @@ def _owners(built: Built) -> dict[str, int]:
     return {
         row["person_id"]: int(row["visitor_id"][1:7])
         for warehouse in (built.in_runs, built.rebuilt)
-        for row in warehouse.rows("select distinct person_id, visitor_id from fct_events")
+        for row in warehouse.rows(
+            "select distinct person_id, visitor_id from fct_events"
+        )
     }
 
 
@@ -119,7 +151,7 @@ def history_of(row: Row, owners: dict[str, int]) -> int | None:
     """The history that a row is of, by the ids that it holds; None where it has none."""
     for value in row.values():
         if isinstance(value, str):
-            found = _PREFIX.match(value)
+            found = _PREFIX.search(value)
             if found or value in owners:
                 return int(found[1]) if found else owners[value]
     return None
@@ -131,51 +163,36 @@ def explain(findings: Findings, built: Built, homes: Path) -> str:
         f"{len(findings.by_history)} of {len(built.histories)} histories differ between "
         f"{RUNS} increments and a rebuild."
     ]
-    for difference in findings.of_all:
-        lines.append(f"Rows of no one history: {_told(difference, '')}")
+    lines += [f"Of no one history: {found}" for found in findings.of_all]
     if findings.by_history:
-        number = min(findings.by_history, key=lambda n: len(built.histories[n]))
-        tables = [found.table for found in findings.by_history[number]]
-        lines.append(f"Shrunk from history {number}, which differs in {tables}:")
-        lines.append(shrunk_report(built, number, tables, homes))
+        lines += ["One of them, made small:", _smallest(findings, built, homes)]
     return "\n".join(lines)
 
 
-def shrunk_report(
-    built: Built, number: int, tables: Sequence[str], homes: Path
-) -> str:
-    """The smallest history found that differs in one of `tables`, and how it differs."""
-    # What differs first in the order of the models is enough to tell that it does.
-    selection = ("--select", *(f"+{table}" for table in tables))
-    rounds: list[Built] = []
+def _smallest(findings: Findings, built: Built, homes: Path) -> str:
+    """The smallest history found that differs by itself, and how it differs."""
+    failing = sorted(findings.by_history, key=lambda n: len(built.histories[n]))
+    shortest = [built.histories[number] for number in failing[:FEW]]
+    # Persons are told by the events, see _owners.
+    tables = {found.table for n in failing[:FEW] for found in findings.by_history[n]}
+    tables.add("fct_events")
+    selection = ("--select", *(f"+{table}" for table in sorted(tables)))
+    found: dict[int, list[Difference]] = {}
 
     def fails(candidates: Sequence[History]) -> Collection[int]:
-        home = homes / f"round_{number}_{len(rounds)}"
-        rounds.append(
-            build(candidates, replace(built.in_runs, home=home), *selection)
-        )
-        return compare(rounds[-1]).by_history.keys()
+        nonlocal found
+        home = Path(tempfile.mkdtemp(dir=homes)) / "home"
+        warehouse = replace(built.in_runs, home=home)
+        found = compare(build(candidates, warehouse, *selection)).by_history
+        return found.keys()
 
-    if not fails([built.histories[number]]):
-        told = as_code(built.histories[number])
-        return f"It does not differ alone. Its arrivals:\n{told}"
-    smallest = shrink(built.histories[number], fails)
+    alone = fails(shortest)
+    if not alone:
+        return f"None of the shortest differs by itself. The first:\n{as_code(shortest[0])}"
+    smallest = shrink(shortest[min(alone)], fails)
     fails([smallest])
-    found = compare(rounds[-1]).by_history.get(0, [])
-    told = "\n".join(_told(difference, prefix(0)) for difference in found)
-    return f"{as_code(smallest)}\n{told}"
-
-
-def _told(difference: Difference, before: str) -> str:
-    lines = [difference.table]
-    for side in ("in_runs", "rebuilt"):
-        rows = getattr(difference, side)
-        for row in rows[:3]:
-            known = {name: str(v) for name, v in row.items() if v is not None}
-            lines.append(f"    only {side}: {known}".replace(before, ""))
-        if len(rows) > 3:
-            lines.append(f"    only {side}: {len(rows) - 3} rows more")
-    return "\n".join(lines)
+    told = [str(difference).replace(prefix(0), "") for difference in found.get(0, [])]
+    return "\n".join([as_code(smallest), *told])
 
 
 def shrink(history: History, fails: Fails) -> History:
@@ -309,23 +326,23 @@ def as_code(history: History) -> str:
 def _call(row: Row) -> str:
     occurred_at = parse(row["occurred_at"])
     delay = parse(row["received_at"]) - occurred_at
-    clock = occurred_at.time().isoformat(
-        timespec="milliseconds" if occurred_at.microsecond else "minutes"
-        if not occurred_at.second else "seconds"
-    )
     days = (occurred_at.date() - DAY.date()).days
+    clock = _literal(occurred_at.time().isoformat())
     arguments = [
-        repr(row["event_id"]),
-        repr(row["visitor_id"]),
-        f"at({clock!r}, {days})" if days else f"at({clock!r})",
+        _literal(row["event_id"]),
+        _literal(row["visitor_id"]),
+        f"at({clock}, {days})" if days else f"at({clock})",
+        _literal(row["event_name"]),
     ]
-    if row["event_name"] != "page_view":
-        arguments.append(repr(row["event_name"]))
     if delay != timedelta(seconds=1):
         milliseconds = delay // timedelta(milliseconds=1)
         arguments.append(f"delay=timedelta(milliseconds={milliseconds})")
     usual = event(row["event_id"], row["visitor_id"], occurred_at, delay=delay)
     for name in {**usual, **row}:
         if name != "event_name" and row.get(name) != usual.get(name):
-            arguments.append(f"{name}={row.get(name)!r}")
+            arguments.append(f"{name}={_literal(row.get(name))}")
     return f"event({', '.join(arguments)})"
+
+
+def _literal(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value)
