@@ -22,7 +22,7 @@ from nearline.events.contract import Event
 from tests.dbt.histories import RUNS, Arrival, History, placed, prefix
 from tests.dbt.nasty_visitors import DAY, event, moment
 from tests.dbt.reference_sessions import parse
-from tests.dbt.warehouse import Warehouse, differing_rows
+from tests.dbt.warehouse import PROVENANCE, Warehouse, differing_rows
 
 Row = dict[str, Any]
 Fails = Callable[[Sequence[History]], Collection[int]]
@@ -45,11 +45,11 @@ _PREFIX = re.compile(r"\bh(\d{6})_")
 
 @dataclass(frozen=True)
 class Built:
-    """Histories in a warehouse that took them in runs, and in its rebuild."""
+    """Histories and the warehouse that took them in runs; `selection` as dbt has it."""
 
     histories: Sequence[History]
-    in_runs: Warehouse
-    rebuilt: Warehouse
+    warehouse: Warehouse
+    selection: tuple[str, ...]
 
     @property
     def lines(self) -> list[Row]:
@@ -62,24 +62,24 @@ class Built:
 
 @dataclass(frozen=True)
 class Difference:
-    """Rows of one table that only one of the two warehouses has."""
+    """Rows of one table that the runs or the yardstick have alone."""
 
     table: str
     in_runs: list[Row] = field(default_factory=list)
-    rebuilt: list[Row] = field(default_factory=list)
+    wanted: list[Row] = field(default_factory=list)
 
     @property
     def is_by_others(self) -> bool:
         """Whether all that differs is what other histories set."""
-        in_runs, rebuilt = (
+        in_runs, wanted = (
             sorted(str({**row, **_SET_BY_OTHERS}) for row in rows)
-            for rows in (self.in_runs, self.rebuilt)
+            for rows in (self.in_runs, self.wanted)
         )
-        return in_runs == rebuilt
+        return in_runs == wanted
 
     def __str__(self) -> str:
         lines = [self.table]
-        for side, rows in (("in runs", self.in_runs), ("rebuilt", self.rebuilt)):
+        for side, rows in (("in runs", self.in_runs), ("wanted", self.wanted)):
             for row in rows[:SHOWN]:
                 known = {name: str(v) for name, v in row.items() if v is not None}
                 lines.append(f"    only {side}: {known}")
@@ -96,8 +96,17 @@ class Findings:
     of_all: list[Difference]
 
 
+@dataclass(frozen=True)
+class Yardstick:
+    """Another way to build the same histories, which must make the same tables."""
+
+    name: str
+    build: Callable[[Built], Warehouse]
+    ignored: frozenset[str] = frozenset()
+
+
 def build(histories: Sequence[History], warehouse: Warehouse, *selection: str) -> Built:
-    """Lands and builds run after run, then rebuilds a copy."""
+    """Lands and builds run after run."""
     pieces: list[list[Row]] = [[] for _ in range(RUNS)]
     for number, history in enumerate(histories):
         for arrival in placed(history, number):
@@ -106,75 +115,95 @@ def build(histories: Sequence[History], warehouse: Warehouse, *selection: str) -
         if piece:
             warehouse.land(piece, f"run_{run}")
             warehouse.dbt("run", *selection, timeout=PATIENCE)
-    rebuilt = warehouse.copy_to(warehouse.home.with_name(f"{warehouse.home.name}_new"))
-    rebuilt.dbt("run", "--full-refresh", *selection, timeout=PATIENCE)
-    return Built(histories, warehouse, rebuilt)
+    return Built(histories, warehouse, selection)
 
 
-def compare(built: Built) -> Findings:
-    """Every table against its rebuild, row for row."""
-    owners = _owners(built)
+def _rebuild(built: Built) -> Warehouse:
+    home = built.warehouse.home
+    rebuilt = built.warehouse.copy_to(home.with_name(f"{home.name}_rebuilt"))
+    rebuilt.dbt("run", "--full-refresh", *built.selection, timeout=PATIENCE)
+    return rebuilt
+
+
+def _build_from_one_file(built: Built) -> Warehouse:
+    home = built.warehouse.home
+    fresh = replace(built.warehouse, home=home.with_name(f"{home.name}_in_one_file"))
+    fresh.land(sorted(built.lines, key=lambda line: line["occurred_at"]), "all")
+    fresh.dbt("run", *built.selection, timeout=PATIENCE)
+    return fresh
+
+
+REBUILD = Yardstick("a rebuild", _rebuild)
+ONE_FILE = Yardstick("one file in order", _build_from_one_file, PROVENANCE)
+
+
+def compare(built: Built, other: Warehouse, ignored: frozenset[str]) -> Findings:
+    """Every table against that of another warehouse, row for row."""
+    owners = _owners(built.warehouse, other)
     by_history: dict[int, list[Difference]] = defaultdict(list)
     of_all = []
-    for table, sides in differing_rows(built.in_runs, built.rebuilt).items():
+    for table, sides in differing_rows(built.warehouse, other, ignored).items():
         ours: dict[int | None, Difference] = {None: Difference(table)}
-        for row, is_rebuilt in [
-            *((row, False) for row in sides["one"]),
-            *((row, True) for row in sides["other"]),
-        ]:
-            found = ours.setdefault(history_of(row, owners), Difference(table))
-            (found.rebuilt if is_rebuilt else found.in_runs).append(row)
+        for side, rows in sides.items():
+            for row in rows:
+                found = ours.setdefault(_history_of(row, owners), Difference(table))
+                (found.in_runs if side == "one" else found.wanted).append(row)
         rest = ours.pop(None)
         for number, found in ours.items():
             if found.is_by_others:
                 rest.in_runs.extend(found.in_runs)
-                rest.rebuilt.extend(found.rebuilt)
+                rest.wanted.extend(found.wanted)
             else:
                 by_history[number].append(found)
-        if rest.in_runs or rest.rebuilt:
+        if rest.in_runs or rest.wanted:
             of_all.append(rest)
     return Findings(dict(by_history), of_all)
 
 
-def _owners(built: Built) -> dict[str, int]:
+def _owners(*warehouses: Warehouse) -> dict[str, int]:
     """Which history a person is of: its key is a hash and tells nothing itself."""
-    return {
-        row["person_id"]: int(row["visitor_id"][1:7])
-        for warehouse in (built.in_runs, built.rebuilt)
-        for row in warehouse.rows(
-            "select distinct person_id, visitor_id from fct_events"
-        )
-    }
+    query = "select distinct person_id, visitor_id from fct_events"
+    owners = {}
+    for warehouse in warehouses:
+        for row in warehouse.rows(query):
+            found = _PREFIX.search(row["visitor_id"])
+            assert found is not None
+            owners[row["person_id"]] = int(found[1])
+    return owners
 
 
-def history_of(row: Row, owners: dict[str, int]) -> int | None:
+def _history_of(row: Row, owners: dict[str, int]) -> int | None:
     """The history that a row is of, by the ids that it holds; None where it has none."""
     for value in row.values():
         if isinstance(value, str):
-            found = _PREFIX.search(value)
-            if found or value in owners:
-                return int(found[1]) if found else owners[value]
+            if found := _PREFIX.search(value):
+                return int(found[1])
+            if value in owners:
+                return owners[value]
     return None
 
 
-def explain(findings: Findings, built: Built, homes: Path) -> str:
+def explain(findings: Findings, built: Built, yardstick: Yardstick, homes: Path) -> str:
     """What differs; the smallest failing history is made smaller still and printed."""
     lines = [
         f"{len(findings.by_history)} of {len(built.histories)} histories differ between "
-        f"{RUNS} increments and a rebuild."
+        f"{RUNS} increments and {yardstick.name}."
     ]
     lines += [f"Of no one history: {found}" for found in findings.of_all]
     if findings.by_history:
-        lines += ["One of them, made small:", _smallest(findings, built, homes)]
+        small = _smallest(findings, built, yardstick, homes)
+        lines += ["One of them, made small:", small]
     return "\n".join(lines)
 
 
-def _smallest(findings: Findings, built: Built, homes: Path) -> str:
+def _smallest(
+    findings: Findings, built: Built, yardstick: Yardstick, homes: Path
+) -> str:
     """The smallest history found that differs by itself, and how it differs."""
     failing = sorted(findings.by_history, key=lambda n: len(built.histories[n]))
     shortest = [built.histories[number] for number in failing[:FEW]]
-    # Persons are told by the events, see _owners.
     tables = {found.table for n in failing[:FEW] for found in findings.by_history[n]}
+    # Persons are told by the events, see _owners.
     tables.add("fct_events")
     selection = ("--select", *(f"+{table}" for table in sorted(tables)))
     found: dict[int, list[Difference]] = {}
@@ -182,8 +211,9 @@ def _smallest(findings: Findings, built: Built, homes: Path) -> str:
     def fails(candidates: Sequence[History]) -> Collection[int]:
         nonlocal found
         home = Path(tempfile.mkdtemp(dir=homes)) / "home"
-        warehouse = replace(built.in_runs, home=home)
-        found = compare(build(candidates, warehouse, *selection)).by_history
+        small = build(candidates, replace(built.warehouse, home=home), *selection)
+        other = yardstick.build(small)
+        found = compare(small, other, yardstick.ignored).by_history
         return found.keys()
 
     alone = fails(shortest)

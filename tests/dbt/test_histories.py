@@ -20,7 +20,10 @@ from tests.dbt import nasty_visitors
 from tests.dbt.conftest import Row
 from tests.dbt.histories import Arrival, History, draw_histories
 from tests.dbt.history_runs import (
+    ONE_FILE,
+    REBUILD,
     Built,
+    Yardstick,
     as_code,
     build,
     compare,
@@ -74,21 +77,26 @@ def _with_assumed_consent(line: Row) -> Row:
     return {**line, "consent_analytics": True}
 
 
-def test_any_order_of_arrival_ends_in_the_tables_of_a_rebuild(
-    built: Built, homes: Path
+@pytest.mark.parametrize(
+    "yardstick",
+    [pytest.param(REBUILD, id="rebuild"), pytest.param(ONE_FILE, id="one_file")],
+)
+def test_any_order_of_arrival_ends_in_the_same_tables(
+    built: Built, yardstick: Yardstick, homes: Path
 ) -> None:
-    assert {table.name for table in PUBLISHED_TABLES} <= built.rebuilt.tables().keys()
+    other = yardstick.build(built)
+    assert {table.name for table in PUBLISHED_TABLES} <= other.tables().keys()
 
-    findings = compare(built)
+    findings = compare(built, other, yardstick.ignored)
 
     if findings.by_history or findings.of_all:
-        pytest.fail(explain(findings, built, homes))
+        pytest.fail(explain(findings, built, yardstick, homes))
 
 
 def test_sessions_of_histories_equal_those_of_the_reference(
     built: Built, undisputed: Sequence[Row]
 ) -> None:
-    rows = built.in_runs.rows(SESSIONS)
+    rows = built.warehouse.rows(SESSIONS)
     told = {_history(line["event_id"]) for line in undisputed}
 
     _assert_same(
@@ -101,7 +109,7 @@ def test_every_event_is_of_the_person_of_the_reference(
     built: Built, undisputed: Sequence[Row]
 ) -> None:
     persons = _persons(deduplicate(undisputed))
-    rows = built.in_runs.rows("select event_id, person_id from fct_events")
+    rows = built.warehouse.rows("select event_id, person_id from fct_events")
 
     built_persons = {
         row["event_id"]: row["person_id"] for row in rows if row["event_id"] in persons
@@ -139,7 +147,7 @@ def _persons(events: Iterable[Row]) -> dict[str, str]:
 
 
 def test_histories_hold_what_they_are_meant_to_test(built: Built) -> None:
-    [counts] = built.in_runs.rows(
+    [counts] = built.warehouse.rows(
         """
         with
 
@@ -199,7 +207,7 @@ def test_histories_hold_what_they_are_meant_to_test(built: Built) -> None:
 def test_one_row_that_differs_is_traced_to_its_history(
     built: Built, homes: Path
 ) -> None:
-    broken = built.rebuilt.copy_to(homes / f"broken_{len(built.histories)}")
+    broken = built.warehouse.copy_to(homes / f"broken_{len(built.histories)}")
     with duckdb.connect(str(broken.file)) as connection:
         connection.execute(
             "update fct_segments set is_primary = not is_primary "
@@ -207,13 +215,13 @@ def test_one_row_that_differs_is_traced_to_its_history(
             "inner join fct_events using (person_id) where visitor_id like 'h000007%')"
         )
 
-    findings = compare(Built(built.histories, built.rebuilt, broken))
+    findings = compare(built, broken, frozenset())
 
     assert findings.of_all == []
     assert list(findings.by_history) == [7]
     [found] = findings.by_history[7]
     assert found.table == "fct_segments"
-    assert (len(found.in_runs), len(found.rebuilt)) == (1, 1)
+    assert (len(found.in_runs), len(found.wanted)) == (1, 1)
 
 
 def test_history_printed_as_code_is_the_same_history() -> None:
@@ -268,8 +276,8 @@ def test_broken_model_is_found_and_the_history_that_breaks_it_made_small(
     warehouse = Warehouse(homes / "broken_model", tmp_path / "target", project)
 
     built = build(draw_histories(100, 1), warehouse, "--select", "+fct_sessions")
-    findings = compare(built)
-    report = explain(findings, built, homes)
+    findings = compare(built, REBUILD.build(built), REBUILD.ignored)
+    report = explain(findings, built, REBUILD, homes)
 
     assert len(findings.by_history) > 5
     code = report.partition("made small:\n")[2]
