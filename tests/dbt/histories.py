@@ -153,7 +153,9 @@ _STORY = st.builds(
     Story,
     start=_START,
     steps=st.lists(_STEP, min_size=2, max_size=24),
-    crowd=st.sampled_from([None] * 76 + ["machine", "slow", "marathon", "endless"]),
+    crowd=st.sampled_from(
+        [None] * 70 + ["reader"] * 6 + ["machine", "slow", "marathon", "endless"]
+    ),
     order=st.sampled_from(
         ["scattered"] * 4 + ["as_received", "backwards", "day_missing", "resent"]
     ),
@@ -173,13 +175,15 @@ _CONSENTS: dict[str, Row] = {
     },
 }
 
-# Many events of one kind in place of the first step: how many, and how far apart. Forty
-# page views within eight minutes are a machine's; three days hold 145 at half an hour.
+# Many events of one kind after the first step: what, of which source, how many, and how
+# far apart. Forty page views within eight minutes are a machine's; three days hold 145
+# at half an hour. Pings come more often than a heartbeat, so that some fall into one.
 _CROWDS = {
-    "machine": (41, 11 * _SECOND),
-    "slow": (40, 12.5 * _SECOND),
-    "marathon": (148, _GAP),
-    "endless": (149, _GAP - _SECOND),
+    "reader": ("ping", "snowplow", 12, 7 * _SECOND),
+    "machine": ("page_view", "shop_web", 41, 11 * _SECOND),
+    "slow": ("page_view", "shop_web", 40, 12.5 * _SECOND),
+    "marathon": ("page_view", "shop_web", 148, _GAP),
+    "endless": ("page_view", "shop_web", 149, _GAP - _SECOND),
 }
 
 _OWN_SESSIONS = frozenset({"rees46", "snowplow"})
@@ -224,11 +228,11 @@ def tell(story: Story) -> History:
         if step.again is not None:
             arrivals.append((step.run_again, step.slot, _again(row, step.again)))
         if number == 0 and story.crowd is not None:
-            count, apart = _CROWDS[story.crowd]
+            what, source, count, apart = _CROWDS[story.crowd]
+            member = replace(step, what=what, source=source)
             for place in range(count):
                 now += apart
-                page = replace(step, what="page_view")
-                row = _event(page, f"c{place:03}", place, now)
+                row = _event(member, f"c{place:03}", place, now)
                 run = (step.run + place * (step.slot % 2)) % RUNS
                 arrivals.append((run, step.slot, row))
     if story.order == "scattered":
@@ -271,6 +275,8 @@ def _event(step: Step, event_id: str, number: int, occurred_at: datetime) -> Row
         fields["sent_at"] = moment(sent_at)
         if name in ("page_view", "user_engagement"):
             fields.setdefault("page_view_id", f"p{number % 3}")
+        if number % 5 == 4:
+            fields["clock_skew_seconds"] = 7.5
     return event(
         event_id,
         step.visitor,

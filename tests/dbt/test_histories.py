@@ -41,7 +41,7 @@ from tests.dbt.warehouse import DBT_PROJECT, Warehouse
     params=[
         pytest.param((4_000, 1), id="thousands"),
         pytest.param(
-            (25_000, 1_000), id="tens_of_thousands", marks=pytest.mark.services
+            (20_000, 1_000), id="tens_of_thousands", marks=pytest.mark.services
         ),
     ],
 )
