@@ -62,9 +62,7 @@ def _shop(scratch: Path) -> Home:
     """A shop landed once by `ingest`: the rows that all histories repeat."""
     from nearline.simulate import Plan, simulate
 
-    simulate(
-        Plan(_SHOP_VISITORS, _DAYS, 7, date(2026, 9, 1), 0.15), scratch / "shop"
-    )
+    simulate(Plan(_SHOP_VISITORS, _DAYS, 7, date(2026, 9, 1), 0.15), scratch / "shop")
     home = Home(scratch / "landed")
     measure(
         [str(Path(sys.executable).parent / "nearline"), "ingest",

@@ -15,7 +15,7 @@ from tests.dbt.reference_sessions import (
 )
 from tests.dbt.warehouse import Warehouse
 
-_SESSIONS = """
+SESSIONS = """
     select
         list_sort(list(events.event_id)) as event_ids,
         any_value(columns(sessions.* exclude (session_id)))
@@ -49,7 +49,7 @@ def expected(sessions: Iterable[Session]) -> dict[tuple[str, ...], Row]:
 def test_sessions_equal_those_of_the_reference(
     in_pieces: Warehouse, lines: list[Row]
 ) -> None:
-    built = by_events(in_pieces.rows(_SESSIONS))
+    built = by_events(in_pieces.rows(SESSIONS))
 
     assert len(built) > 150
     assert built == expected(sessionize(deduplicate(lines)))
@@ -130,8 +130,8 @@ def test_another_gap_moves_sessions_after_a_full_refresh(
         *("--vars", "{session_gap_minutes: 10}"),
     )
 
-    built = by_events(shorter.rows(_SESSIONS))
-    assert len(built) > len(in_pieces.rows(_SESSIONS))
+    built = by_events(shorter.rows(SESSIONS))
+    assert len(built) > len(in_pieces.rows(SESSIONS))
     events = deduplicate(lines)
     assert built == expected(sessionize(events, gap=timedelta(minutes=10)))
 
@@ -142,7 +142,7 @@ def test_late_events_rewrite_exactly_the_sessions_that_they_touch(
     [last] = late_history.before.rows("select max(change_seq) as seq from fct_sessions")
     rewritten = by_events(
         row
-        for row in late_history.after.rows(_SESSIONS)
+        for row in late_history.after.rows(SESSIONS)
         if row["change_seq"] > last["seq"]
     )
 

@@ -28,7 +28,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Warehouse:
-    """One home. `target` is where dbt keeps what it parsed; homes share it in turn."""
+    """One home. `target` is where dbt keeps what it parsed; homes share it in turn.
+
+    `project` is the dbt project that builds it: ours, or a copy that a test broke.
+    """
 
     home: Path
     target: Path
@@ -51,9 +54,9 @@ class Warehouse:
         assert landing.rejected_count == 0, "see rejects.parquet of the landing"
         return landing
 
-    def dbt(self, *arguments: str) -> str:
+    def dbt(self, *arguments: str, timeout: float = 120) -> str:
         """Runs dbt to its end and expects it to succeed; returns what it printed."""
-        done = self._run(arguments)
+        done = self._run(arguments, timeout)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
         return done.stdout
 
@@ -104,14 +107,16 @@ class Warehouse:
             )
         }
 
-    def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, arguments: Sequence[str], timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self._command(arguments),
             cwd=self.project,
             env=self._environment(),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=timeout,
             check=False,
         )
 
@@ -136,21 +141,33 @@ def differences(
     one: Warehouse, other: Warehouse, ignored: frozenset[str] = frozenset()
 ) -> dict[str, str]:
     """What differs, table by table, row for row, in every column but `change_seq`."""
+    found = {}
+    for table, sides in differing_rows(one, other, ignored).items():
+        for side, rows in sides.items():
+            if rows:
+                found[f"{table}, only in {side}"] = f"{len(rows)}, as {rows[0]}"
+    return found
+
+
+def differing_rows(
+    one: Warehouse, other: Warehouse, ignored: frozenset[str] = frozenset()
+) -> dict[str, dict[str, list[Row]]]:
+    """Rows that `one` or `other` has alone, of each table in which they differ."""
     tables = one.tables()
     assert tables == other.tables()
     found = {}
     with duckdb.connect() as connection:
         connection.execute(f"attach '{one.file}' as one (read_only)")
         connection.execute(f"attach '{other.file}' as other (read_only)")
-        for table, names in tables.items():
-            columns = ", ".join(
-                name for name in names if name not in ignored | {"change_seq"}
-            )
+        for table, columns in tables.items():
+            names = [name for name in columns if name not in ignored | {"change_seq"}]
+            sides = {}
             for left, right in (("one", "other"), ("other", "one")):
                 rows = connection.execute(
-                    f"select {columns} from {left}.{table} except all "
-                    f"select {columns} from {right}.{table}"
+                    f"select {', '.join(names)} from {left}.{table} except all "
+                    f"select {', '.join(names)} from {right}.{table}"
                 ).fetchall()
-                if rows:
-                    found[f"{table}, only in {left}"] = f"{len(rows)}, as {rows[0]}"
+                sides[left] = [dict(zip(names, row, strict=True)) for row in rows]
+            if any(sides.values()):
+                found[table] = sides
     return found
