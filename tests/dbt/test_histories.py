@@ -31,6 +31,7 @@ from tests.dbt.history_runs import (
     is_valid,
     shrink,
 )
+from tests.dbt.reference_identity import find_persons
 from tests.dbt.reference_sessions import deduplicate, parse, sessionize
 from tests.dbt.test_sessions import SESSIONS, by_events, expected
 from tests.dbt.warehouse import DBT_PROJECT, Warehouse
@@ -132,16 +133,14 @@ def _assert_same(built: dict[Any, Any], wanted: dict[Any, Any]) -> None:
 
 
 def _persons(events: Iterable[Row]) -> dict[str, str]:
-    """The person of every event by ADR 6: its account, else its visitor's first one."""
-    events = sorted(events, key=lambda e: (parse(e["occurred_at"]), e["event_id"]))
-    first_account: dict[str, str] = {}
-    for event in events:
-        if event.get("consent_analytics") and "user_id" in event:
-            first_account.setdefault(event["visitor_id"], event["user_id"])
+    """The person of every event: its account's, else its device's."""
+    events = list(events)
+    named_by = find_persons(events).named_by
     persons = {}
     for event in events:
-        account = event.get("user_id") or first_account.get(event["visitor_id"])
-        key = f"user|{account}" if account else f"visitor|{event['visitor_id']}"
+        account = event.get("user_id")
+        one = ("user", account) if account else ("visitor", event["visitor_id"])
+        key = "|".join(named_by.get(one, one))
         persons[event["event_id"]] = f"p_{hashlib.md5(key.encode()).hexdigest()}"
     return persons
 

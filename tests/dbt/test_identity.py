@@ -22,7 +22,7 @@ from tests.dbt.identity_scenarios import (
 )
 from tests.dbt.nasty_visitors import at, event
 from tests.dbt.reference_identity import find_persons
-from tests.dbt.reference_sessions import deduplicate
+from tests.dbt.reference_sessions import deduplicate, sessionize
 from tests.dbt.warehouse import Row, Warehouse, differences
 
 TYPES = {"v": "visitor", "u": "user", "c": "contact"}
@@ -280,7 +280,15 @@ def by_reference(
     lines: Iterable[Row], unlinked: Collection[frozenset[str]] = ()
 ) -> tuple[dict[tuple[str, str], str], list[Row]]:
     """Persons by identifier, and links, as the reference has them."""
-    found = find_persons(deduplicate(lines), unlinked)
+    events = deduplicate(lines)
+    found = find_persons(events, unlinked)
+    # A device all of whose events were set aside is in no fact.
+    kept = {id_ for session in sessionize(events) for id_ in session.event_ids}
+    seen = {
+        ("visitor", event["visitor_id"])
+        for event in events
+        if event["event_id"] in kept
+    } | {each for pair in found.evidence for each in pair}
     links = [
         {
             "pair": (*one, *other),
@@ -294,6 +302,7 @@ def by_reference(
     persons = {
         each: f"p_{hashlib.md5('|'.join(name).encode()).hexdigest()}"
         for each, name in found.named_by.items()
+        if each in seen
     }
     return persons, sorted(links, key=lambda link: link["pair"])
 
