@@ -298,7 +298,8 @@ def test_rebuild_that_forgets_somebody_and_is_killed_is_finished_by_the_next_run
     )[0]
     published, warehouse = home.fingerprint(), digest(home.settings.warehouse)
     built = home.settings.rebuild / home.settings.warehouse.name
-    leftover = built.stat().st_ino
+    card = home.settings.rebuild / "rebuild.json"
+    card_of_refused = card.read_text()
     home.nearline("privacy", "suppress", "--visitor", visitor, "--reason", "erased")
 
     run = subprocess.Popen(
@@ -308,7 +309,9 @@ def test_rebuild_that_forgets_somebody_and_is_killed_is_finished_by_the_next_run
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    while not (built.exists() and built.stat().st_ino != leftover):
+    while not (
+        built.exists() and card.exists() and card.read_text() != card_of_refused
+    ):
         assert run.poll() is None
         time.sleep(0.05)
     time.sleep(1)
