@@ -59,7 +59,7 @@ class Sources:
 
     def staged(self, sample: Path) -> list[Row]:
         rows = self.warehouse.rows(f"from stg_{sample.name}__events")
-        return [_as_event(row) for row in rows]
+        return [as_event(row) for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def _source_of(sample: Path) -> str:
     return source
 
 
-def _as_event(row: Row) -> Row:
+def as_event(row: Row) -> Row:
     """A staged row as the contract writes an event: no nulls, times in text."""
     event: Row = {}
     for name, value in row.items():
@@ -110,13 +110,13 @@ def _as_event(row: Row) -> Row:
 def _expected(sample: Path) -> list[Row]:
     lines = (sample / "expected.jsonl").read_text().splitlines()
     source = _source_of(sample)
-    return [_resolved(json.loads(line), source) for line in lines if line.strip()]
+    return [resolved(json.loads(line), source) for line in lines if line.strip()]
 
 
-def _resolved(value: Any, source: str) -> Any:
+def resolved(value: Any, source: str) -> Any:
     """`value` with every identifier in the place of its mark."""
     if isinstance(value, list):
-        return [_resolved(inner, source) for inner in value]
+        return [resolved(inner, source) for inner in value]
     if not isinstance(value, dict):
         return value
     if len(value) == 1:
@@ -124,9 +124,9 @@ def _resolved(value: Any, source: str) -> Any:
         if mark in _PREFIXES:
             return _pseudonym(mark, inner, source)
         if mark == "$md5":
-            text = "".join(_resolved(inner, source))
+            text = "".join(resolved(inner, source))
             return hashlib.md5(text.encode()).hexdigest()
-    return {name: _resolved(inner, source) for name, inner in value.items()}
+    return {name: resolved(inner, source) for name, inner in value.items()}
 
 
 def _pseudonym(mark: str, identifier: str, source: str) -> str:
@@ -140,7 +140,7 @@ def _pseudonym(mark: str, identifier: str, source: str) -> str:
     return f"{prefix}_{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
-def _lines(events: list[Row], known_ids: frozenset[str]) -> Counter[str]:
+def event_texts(events: list[Row], known_ids: frozenset[str]) -> Counter[str]:
     """Events as text, an id that nobody could know beforehand as `$any`."""
     return Counter(
         json.dumps(
@@ -158,8 +158,8 @@ def test_a_sample_means_what_its_documentation_says(
     expected = _expected(sample)
     known_ids = frozenset(event["event_id"] for event in expected)
     staged = sources.staged(sample)
-    meant = _lines(expected, known_ids)
-    found = _lines(staged, known_ids)
+    meant = event_texts(expected, known_ids)
+    found = event_texts(staged, known_ids)
 
     # What is missing, and what is there instead.
     assert sorted((meant - found).elements()) == sorted((found - meant).elements())

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from nearline.landing.registry import format_names
 from nearline.landing.verification import remember_verified, unverified_files
 from tests.pipeline import NEARLINE, ROOT, SHARED_DATA, Home, simulate
 
@@ -191,11 +192,11 @@ def test_planted_address_stops_the_run_before_any_table_holds_it(home: Home) -> 
     assert home.fingerprint() == before
     assert materialized_assets(home) == {
         "deadletters/replays",
+        "identity/unlinks",
         "privacy/suppressed_keys",
         "raw/log_landings",
-        "raw/nearline_events",
-        "raw/rees46_events",
         "raw/rejects",
+        *(f"raw/{name}_events" for name in format_names(home.settings)),
     }
 
 

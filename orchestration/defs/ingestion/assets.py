@@ -124,6 +124,22 @@ def suppressed_keys() -> dg.MaterializeResult[None]:
 
 
 @dg.asset(
+    key=["identity", "unlinks"],
+    group_name="ingestion",
+    owners=["team:behaviour"],
+    kinds={"parquet"},
+    description="One row per pair of identifiers that somebody took apart.",
+)
+def identity_unlinks() -> dg.MaterializeResult[None]:
+    """Counts the links that an operator undid."""
+    from nearline.identity.unlinks import read_unlinks
+
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": len(read_unlinks(load_settings()))}
+    )
+
+
+@dg.asset(
     key=["deadletters", "replays"],
     group_name="ingestion",
     owners=["team:operations"],
