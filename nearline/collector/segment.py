@@ -137,7 +137,7 @@ def to_event(
     properties = dict(_object(message.get("properties")))
     event: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "event_id": _event_id(message.get("messageId")),
+        "event_id": _as_key(message.get("messageId")),
         **_persons(message),
         "contact_id": _contact(kind, message, context),
         **_times(message),
@@ -198,11 +198,12 @@ def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _event_id(message_id: Any) -> Any:
-    """Segment's message id; one of another form by its hash, the same every time."""
-    if isinstance(message_id, str) and message_id and not _ID.fullmatch(message_id):
-        return hashlib.sha256(message_id.encode()).hexdigest()[:32]
-    return message_id or None
+def _as_key(value: Any) -> Any:
+    """An id as Segment's senders have it; one of another form than the contract's by
+    its hash, the same every time."""
+    if isinstance(value, str) and value and not _ID.fullmatch(value):
+        return hashlib.sha256(value.encode()).hexdigest()[:32]
+    return value or None
 
 
 def _persons(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -311,7 +312,7 @@ def _item(product: Any) -> Any:
     if not isinstance(product, dict):
         return product
     return {
-        "item_id": product.get("product_id") or product.get("sku"),
+        "item_id": _as_key(product.get("product_id") or product.get("sku")),
         "item_category": product.get("category"),
         "item_brand": product.get("brand"),
         "price": product.get("price"),
