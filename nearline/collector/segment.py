@@ -313,8 +313,8 @@ def _item(product: Any) -> Any:
         return product
     return {
         "item_id": _as_key(product.get("product_id") or product.get("sku")),
-        "item_category": product.get("category"),
-        "item_brand": product.get("brand"),
+        "item_category": product.get("category") or None,
+        "item_brand": product.get("brand") or None,
         "price": product.get("price"),
         "quantity": product.get("quantity"),
     }
