@@ -207,7 +207,7 @@ def drop_account_ids(
             dropped.append(name)
     for name in PATH_FIELDS:
         if holds(event.get(name)):
-            event[name] = pattern.sub(REDACTED, event[name])
+            event[name] = redact_account_ids(event[name], raw_ids)
     for name in _ID_FIELDS:
         if holds(event.get(name)):
             event[name] = hash_id(event[name])
@@ -224,6 +224,11 @@ def drop_account_ids(
     if properties is not None:
         event["properties"] = _without(properties, "properties", holds, dropped)
     return dropped
+
+
+def redact_account_ids(address: str, raw_ids: Sequence[str]) -> str:
+    """An address without the sender's raw ids, where they stand as words."""
+    return _as_words(raw_ids).sub(REDACTED, address)
 
 
 def mask_account_ids(fields: dict[str, Any], raw_ids: Sequence[str]) -> dict[str, Any]:

@@ -15,6 +15,11 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from nearline.collector.screening import (
+    SHORTEST_ACCOUNT_ID,
+    mask_account_ids,
+    redact_account_ids,
+)
 from nearline.collector.senders import judge_sender
 from nearline.events.identifiers import IdentifierKind, find_identifier
 from nearline.events.personal_keys import names_person
@@ -64,6 +69,21 @@ _CONTEXT: Mapping[str, tuple[str, ...]] = {
     "context_session_id": ("sessionId",),
     "context_traits_email": ("traits", "email"),
 }
+_ADDRESSES = (
+    "properties_url",
+    "properties_path",
+    "context_page_url",
+    "context_page_path",
+)
+_TEXTS = (
+    *_ADDRESSES,
+    "properties_title",
+    "properties_name",
+    "properties_category",
+    "properties_query",
+    "properties_others",
+    *(name for name in _CONTEXT if name not in ("context_session_id", *_ADDRESSES)),
+)
 _CONSENT = "context_consent_category_preferences"
 # Columns of a table that are no property: what every row has, and the loader's own.
 _NO_PROPERTIES = frozenset(
@@ -145,7 +165,9 @@ def flat_call(fields: dict[str, Any]) -> dict[str, Any] | Rejection:
             return fault
     if call in ("page", "screen", "track"):
         flat["properties_others"] = _without_persons(properties)
-    return {name: value for name, value in flat.items() if value not in (None, "")}
+    ids = (flat["anonymous_id"], user_id, as_text_id(previous_id))
+    flat = {name: value for name, value in flat.items() if value not in (None, "")}
+    return _without_ids(flat, [one for one in ids if isinstance(one, str)])
 
 
 def _object(value: Any) -> Fields:
@@ -323,6 +345,21 @@ def _line(product: Any) -> dict[str, Any]:
     if "product_id" not in line:
         raise ValueError(", product_id: is missing; every product needs it or sku")
     return line
+
+
+def _without_ids(flat: dict[str, Any], ids: list[str]) -> dict[str, Any]:
+    """Texts without the call's own ids: what was hashed could be read beside its hash."""
+    ids = [one for one in ids if len(one) >= SHORTEST_ACCOUNT_ID]
+    texts = {name: flat[name] for name in _TEXTS if name in flat}
+    written = orjson.dumps(texts, default=str).decode()
+    if not any(orjson.dumps(one).decode()[1:-1] in written for one in ids):
+        return flat
+    addresses = {
+        name: redact_account_ids(texts.pop(name), ids)
+        for name in _ADDRESSES
+        if isinstance(texts.get(name), str)
+    }
+    return {**flat, **mask_account_ids(texts, ids), **addresses}
 
 
 def _without_persons(value: Any) -> Any:

@@ -16,6 +16,7 @@ import pytest
 from nearline.collector.config import CollectorConfig, Source
 from nearline.collector.door import Accepted, Arrival, Door
 from nearline.collector.segment import EVENT_NAMES, to_event
+from nearline.landing.formats import MASK
 from nearline.landing.landings import land_file
 from nearline.privacy.pseudonyms import load_pseudonymizer
 from nearline.settings import Settings
@@ -137,6 +138,16 @@ OWN_PAYLOADS: list[Payload] = [
             {"Analytics": "yes", "Other": True},
         )
     ),
+    {
+        **_page(
+            context={"page": {"url": "https://shop.example/a/acc-4711/b"}},
+            title="Orders of ACC-4711",
+            owner="acc-4711",
+            nested={"of": "acc-4711 and more", "level": 2},
+            near="acc-47110",
+        ),
+        "userId": "acc-4711",
+    },
     {"type": "nonsense"},
     {"event": "No Type"},
 ]
@@ -215,13 +226,18 @@ def _meaning(event: Payload | None) -> Payload | None:
     if event is None:
         return None
     meaning = {name: event[name] for name in event if name not in ONLY_LIVE}
-    properties = {
-        name: value
-        for name, value in meaning.pop("properties", {}).items()
-        # A text with an identifier is dropped live, and masked in an export.
-        if name != "nearline_dropped" and value != "***"
-    }
-    return {**meaning, "properties": properties}
+    return {**meaning, "properties": _unmasked(meaning.pop("properties", {}))}
+
+
+def _unmasked(value: Any) -> Any:
+    """Properties without texts of identifiers: dropped live, masked in an export."""
+    if isinstance(value, dict):
+        return {
+            name: _unmasked(inner)
+            for name, inner in value.items()
+            if name != "nearline_dropped" and inner != MASK
+        }
+    return value
 
 
 @pytest.mark.parametrize(
