@@ -140,6 +140,8 @@ def components() -> dict[str, Any]:
                 "messageId": {"type": "string"},
                 "anonymousId": {"type": ["string", "null"]},
                 "userId": {"type": ["string", "integer", "null"]},
+                "previousId": {"type": ["string", "integer", "null"]},
+                "traits": {"type": "object"},
                 "properties": {"type": "object"},
                 "context": {"type": "object"},
                 "timestamp": {"type": "string"},

@@ -18,6 +18,7 @@ from nearline.events.contract import (
     TEXT_FIELDS,
 )
 from nearline.events.identifiers import find_identifier
+from nearline.events.personal_keys import LONGEST_KEY, names_person
 from nearline.landing.formats import MASK, is_plain_name
 
 DROPPED_NAMES = "nearline_dropped"
@@ -40,7 +41,6 @@ _ID_FIELDS = (
 )
 _MAX_TEXT_LENGTH = 256
 MAX_PROPERTY_TEXT_LENGTH = 500
-_MAX_KEY_LENGTH = 64
 # Looked at beyond where a text is cut, so that the cut leaves no half of an identifier.
 _LOOK_AHEAD = 64
 # A quick look first: ids are all different, so a cache is no help. Letters, digits and
@@ -48,26 +48,6 @@ _LOOK_AHEAD = 64
 _PERHAPS_IDENTIFIER = re.compile(
     r"[0-9]\.[0-9]+\.[0-9]|:.*:|[0-9]{3}[.-][0-9]{3}[.-][0-9]{4}"
 )
-# Keys under which senders put who it was, however they write them.
-_PERSONAL_KEYS = frozenset(
-    word
-    for line in (
-        "email emailaddress mail mailaddress useremail customeremail phone phonenumber",
-        "telephone telephonenumber tel mobilenumber mobilephone cellphone fax",
-        "ip ipaddress ipv4 ipv6 remoteaddr clientip userip",
-        "userid uid accountid accountnumber accountno customerid customernumber",
-        "customerno clientid memberid membernumber loyaltyid loyaltynumber login",
-        "loginname username visitorid anonymousid deviceid advertisingid idfa idfv gaid",
-        "firstname lastname middlename surname familyname givenname fullname maidenname",
-        "birthday birthdate dateofbirth dob ssn socialsecuritynumber taxid passport",
-        "iban cardnumber creditcard password passwd pwd secret token accesstoken",
-        "authorization cookie useragent street streetaddress address addressline1",
-        "addressline2 billingaddress shippingaddress latitude longitude",
-    )
-    for word in line.split()
-)
-_NOT_A_LETTER = re.compile(r"[^a-z0-9]")
-
 # Every identifier, encoded or not, has one of these.
 _SUSPECT = re.compile(r"[@%\\:0-9]")
 
@@ -201,7 +181,7 @@ def is_identifying_id(text: str) -> bool:
     """Whether an id is an IP address or a phone number."""
     # A longer one is no id, and the contract refuses it.
     return (
-        len(text) <= _MAX_KEY_LENGTH
+        len(text) <= LONGEST_KEY
         and _PERHAPS_IDENTIFIER.search(text) is not None
         and find_identifier(text) is not None
     )
@@ -227,7 +207,7 @@ def drop_account_ids(
             dropped.append(name)
     for name in PATH_FIELDS:
         if holds(event.get(name)):
-            event[name] = pattern.sub(REDACTED, event[name])
+            event[name] = redact_account_ids(event[name], raw_ids)
     for name in _ID_FIELDS:
         if holds(event.get(name)):
             event[name] = hash_id(event[name])
@@ -244,6 +224,11 @@ def drop_account_ids(
     if properties is not None:
         event["properties"] = _without(properties, "properties", holds, dropped)
     return dropped
+
+
+def redact_account_ids(address: str, raw_ids: Sequence[str]) -> str:
+    """An address without the sender's raw ids, where they stand as words."""
+    return _as_words(raw_ids).sub(REDACTED, address)
 
 
 def mask_account_ids(fields: dict[str, Any], raw_ids: Sequence[str]) -> dict[str, Any]:
@@ -303,7 +288,7 @@ def _screened_object(
 ) -> dict[str, Any]:
     kept = {}
     for key, value in values.items():
-        if _is_personal_key(key):
+        if names_person(key):
             dropped.append(_place(place, key))
             continue
         value = _screened(value, place, key, depth, dropped)
@@ -360,19 +345,7 @@ def _digits(value: object) -> str | None:
     return str(value) if is_integer else None
 
 
-def _is_personal_key(key: str) -> bool:
-    return len(key) > _MAX_KEY_LENGTH or _names_person(key)
-
-
-@functools.lru_cache(maxsize=10_000)
-def _names_person(key: str) -> bool:
-    return (
-        _NOT_A_LETTER.sub("", key.lower()) in _PERSONAL_KEYS
-        or find_identifier(key) is not None
-    )
-
-
 def _place(place: str, key: str) -> str:
     """A path of names; a key that is no plain name may itself say who it was."""
-    is_shown = len(key) <= _MAX_KEY_LENGTH and is_plain_name(key)
+    is_shown = len(key) <= LONGEST_KEY and is_plain_name(key)
     return f"{place}.{key if is_shown else '(unnamed)'}"

@@ -1,7 +1,9 @@
 """Segment's HTTP shape as events of ours, so that existing SDKs only change their host.
 
-Source: Segment's spec of calls and of e-commerce events. Traits hold names and mail
-addresses and are left out, as is whatever the context tells of device and network.
+Source: Segment's spec of calls and of e-commerce events. Of the traits, which hold names
+and addresses, a mail address becomes `contact_id` and all else is left out, as is whatever
+the context tells of device and network. What exports of Segment mean is said once more in
+dbt's macro `calls_as_events`; a test holds both equal.
 """
 
 import functools
@@ -13,35 +15,35 @@ from typing import Any, get_args
 
 from nearline.collector.ga4_shape import as_id
 from nearline.events.contract import SCHEMA_VERSION, Key, Name
-from nearline.events.identifiers import find_identifier
+from nearline.events.identifiers import IdentifierKind, find_identifier
 from nearline.landing.formats import Rejection
 
-CALLS = ("track", "page", "screen", "identify", "batch")
-_MESSAGE_KINDS = ("track", "page", "screen", "identify")
+_MESSAGE_KINDS = ("track", "page", "screen", "identify", "alias", "group")
+CALLS = (*_MESSAGE_KINDS, "batch")
 
 EVENT_NAMES: Mapping[str, str] = {
-    "products searched": "search",
-    "product list viewed": "view_item_list",
-    "product list filtered": "view_item_list",
-    "promotion viewed": "view_promotion",
-    "promotion clicked": "select_promotion",
-    "product clicked": "select_item",
-    "product viewed": "view_item",
-    "product added": "add_to_cart",
-    "product removed": "remove_from_cart",
-    "cart viewed": "view_cart",
-    "checkout started": "begin_checkout",
-    "payment info entered": "add_payment_info",
-    "order completed": "purchase",
-    "order refunded": "refund",
-    "product added to wishlist": "add_to_wishlist",
-    "product shared": "share",
-    "experiment viewed": "exposure",
-    "signed up": "sign_up",
-    "signed in": "login",
-    "segment consent preference updated": "consent",
+    "products_searched": "search",
+    "product_list_viewed": "view_item_list",
+    "product_list_filtered": "view_item_list",
+    "promotion_viewed": "view_promotion",
+    "promotion_clicked": "select_promotion",
+    "product_clicked": "select_item",
+    "product_viewed": "view_item",
+    "product_added": "add_to_cart",
+    "product_removed": "remove_from_cart",
+    "cart_viewed": "view_cart",
+    "checkout_started": "begin_checkout",
+    "payment_info_entered": "add_payment_info",
+    "order_completed": "purchase",
+    "order_refunded": "refund",
+    "product_added_to_wishlist": "add_to_wishlist",
+    "product_shared": "share",
+    "experiment_viewed": "exposure",
+    "signed_up": "sign_up",
+    "signed_in": "login",
+    "segment_consent_preference_updated": "consent",
 }
-"""Segment's names of e-commerce events, in lower case, and GA4's."""
+"""Segment's names of e-commerce events, in snake case, and GA4's."""
 
 # As consent managers name their categories, OneTrust's numbers among them.
 _CONSENT_CATEGORIES: Mapping[str, str] = {
@@ -82,6 +84,18 @@ _PAGE_FIELDS: Mapping[str, str] = {
     "title": "page_title",
     "referrer": "referrer",
 }
+# Addresses once more; the last three are RudderStack's.
+_LEFT_OF_PAGES = frozenset(
+    {
+        *_PAGE_FIELDS,
+        "search",
+        "name",
+        "category",
+        "tab_url",
+        "initial_referrer",
+        "initial_referring_domain",
+    }
+)
 _ITEM_FIELDS = frozenset(
     {"product_id", "sku", "category", "brand", "price", "quantity", "products"}
 )
@@ -90,12 +104,11 @@ _ID = re.compile(get_args(Key)[1].pattern)
 _NAME = re.compile(get_args(Name)[1].pattern)
 _NOT_A_WORD = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_LONGEST_NAME = 256
 
 
 @dataclass(frozen=True, slots=True)
 class NotTaken:
-    """A message of a kind that says nothing to us: `alias`, `group`."""
+    """A message that is none of Segment's calls."""
 
     event_id: Any
     rejection: Rejection
@@ -115,7 +128,7 @@ def to_event(
     kind = call or message.get("type") or ("track" if "event" in message else None)
     if kind not in _MESSAGE_KINDS:
         rejection = Rejection(
-            "type", "must be track, page, screen or identify; others are not taken"
+            "type", f"must be one of {', '.join(_MESSAGE_KINDS)}; others are not taken"
         )
         return NotTaken(message.get("messageId"), rejection)
     shared = batch.get("context")
@@ -124,8 +137,9 @@ def to_event(
     properties = dict(_object(message.get("properties")))
     event: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "event_id": _event_id(message.get("messageId")),
+        "event_id": _as_key(message.get("messageId")),
         **_persons(message),
+        "contact_id": _contact(kind, message, context),
         **_times(message),
         **_consent(context),
         "user_agent": context.get("userAgent"),
@@ -143,16 +157,25 @@ def to_event(
         _add_page_call(event, message, properties)
     elif kind == "screen":
         _add_screen_call(event, message, properties)
+    elif kind == "alias":
+        event["event_name"] = "alias"
+        # Segment does not say whether it is a cookie's id or an account.
+        previous_id = as_id(message.get("previousId")) or None
+        event["previous_visitor_id"] = event["previous_user_id"] = previous_id
+    elif kind == "identify":
+        # Traits of somebody without an account are no login.
+        is_login = event["user_id"] is not None
+        event["event_name"] = "identify" if is_login else "anonymous_identify"
     else:
-        event["event_name"] = "identify"
+        event["event_name"] = "group"
     return {name: value for name, value in event.items() if value is not None}
 
 
 def event_name(name: str) -> str:
     """GA4's name where Segment has one for it, else the name in snake case; a name that
     is an identifier is left for the contract to refuse."""
-    known = EVENT_NAMES.get(name[:_LONGEST_NAME].strip().lower())
-    return known or snake_name(name)
+    name = snake_name(name)
+    return EVENT_NAMES.get(name, name)
 
 
 def snake_name(name: str) -> str:
@@ -175,11 +198,12 @@ def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _event_id(message_id: Any) -> Any:
-    """Segment's message id; one of another form by its hash, the same every time."""
-    if isinstance(message_id, str) and message_id and not _ID.fullmatch(message_id):
-        return hashlib.sha256(message_id.encode()).hexdigest()[:32]
-    return message_id or None
+def _as_key(value: Any) -> Any:
+    """An id as Segment's senders have it; one of another form than the contract's by
+    its hash, the same every time."""
+    if isinstance(value, str) and value and not _ID.fullmatch(value):
+        return hashlib.sha256(value.encode()).hexdigest()[:32]
+    return value or None
 
 
 def _persons(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,6 +213,18 @@ def _persons(message: Mapping[str, Any]) -> dict[str, Any]:
         # Servers know accounts only: one visitor per account, and no cookie's.
         visitor_id = f"account:{user_id}"
     return {"visitor_id": visitor_id or None, "user_id": user_id or None}
+
+
+def _contact(
+    kind: str, message: Mapping[str, Any], context: Mapping[str, Any]
+) -> str | None:
+    """The mail address of who calls; a group's is the organisation's."""
+    own = message.get("traits") if kind == "identify" else None
+    for traits in (own, context.get("traits")):
+        email = _object(traits).get("email")
+        if isinstance(email, str) and find_identifier(email) is IdentifierKind.EMAIL:
+            return email
+    return None
 
 
 def _times(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,8 +265,7 @@ def _add_page_call(
     if isinstance(category, str):
         page_type = snake_name(category)
         event["page_type"] = page_type if _NAME.fullmatch(page_type) else None
-    left = {*_PAGE_FIELDS, "search", "name", "category"}
-    _add_properties(event, properties, left)
+    _add_properties(event, properties, _LEFT_OF_PAGES)
 
 
 def _add_screen_call(
@@ -259,6 +294,8 @@ def _add_track(event: dict[str, Any], name: Any, properties: dict[str, Any]) -> 
         for theirs in _REVENUE_FIELDS:
             if properties.get(theirs) is not None:
                 event["value"] = properties[theirs]
+                # What Segment takes an amount to be in that names no currency.
+                event.setdefault("currency", "USD")
                 left.add(theirs)
                 break
     products = properties.get("products")
@@ -275,9 +312,9 @@ def _item(product: Any) -> Any:
     if not isinstance(product, dict):
         return product
     return {
-        "item_id": product.get("product_id") or product.get("sku"),
-        "item_category": product.get("category"),
-        "item_brand": product.get("brand"),
+        "item_id": _as_key(product.get("product_id") or product.get("sku")),
+        "item_category": product.get("category") or None,
+        "item_brand": product.get("brand") or None,
         "price": product.get("price"),
         "quantity": product.get("quantity"),
     }

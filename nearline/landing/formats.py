@@ -18,6 +18,9 @@ from nearline.privacy.pseudonyms import Pseudonymizer
 
 MASK = "***"
 
+FILE_NAME = "(file)"
+"""Under this input a format that knows it finds the name of the record's file."""
+
 PROVENANCE: tuple["pa.Field[Any]", ...] = (
     pa.field("source_file", pa.string(), nullable=False),
     pa.field("source_row", pa.int64(), nullable=False),

@@ -27,6 +27,7 @@ from typing import Any
 from nearline.errors import InputError
 from nearline.events.identifiers import find_identifier
 from nearline.landing.formats import (
+    FILE_NAME,
     MASK,
     REJECTS_SCHEMA,
     Format,
@@ -280,6 +281,7 @@ def _write_rows(
 ) -> tuple[int, int]:
     """Writes accepted and refused rows; returns their counts."""
     label = _file_label(path)
+    names_file = FILE_NAME in format_.known_columns
     first_rejection = ""
     with (
         RowFile(draft / "events.parquet", format_.schema) as accepted,
@@ -287,6 +289,8 @@ def _write_rows(
     ):
         for record in read_records(path, on_bytes, format_.text):
             row: dict[str, Any] | Rejection
+            if names_file:
+                record.fields[FILE_NAME] = label
             if record.problem is not None:
                 row = Rejection("(row)", record.problem)
             else:

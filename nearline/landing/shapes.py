@@ -8,6 +8,11 @@ from collections.abc import Mapping
 
 from nearline.landing.declared_format import Shape
 from nearline.landing.ga4_shape import flat_row
+from nearline.landing.segment_shape import flat_call
 from nearline.landing.snowplow_shape import flat_event
 
-SHAPES: Mapping[str, Shape] = {"ga4": flat_row, "snowplow": flat_event}
+SHAPES: Mapping[str, Shape] = {
+    "ga4": flat_row,
+    "segment": flat_call,
+    "snowplow": flat_event,
+}

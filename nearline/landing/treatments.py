@@ -2,8 +2,9 @@
 
 `text` (the text, a direct identifier in it masked; option `at_most` characters),
 `key` (an id of letters, digits and `_ . : -`; `otherwise: hash` for others), `integer`,
-`number`, `boolean`, `cents` (money in hundredths; `at_least`, `at_most`), `moment` (a time
-in UTC; `unit: iso|seconds|milliseconds|microseconds`, `zone`), `visitor`, `user` and
+`number`, `boolean`, `cents` (money in hundredths; `at_least`, `at_most`), `currency`
+(three letters), `moment` (a time in UTC; `unit: iso|seconds|milliseconds|microseconds`,
+`zone`), `visitor`, `user` and
 `contact` (a pseudonym by keyed hash), `path`, `host` and `parameter` (that part of an
 address; `parameter: utm_source`), `json` (identifiers masked, addresses cut to host and
 path; `only`: keys to keep, or `without`: keys to leave out, of an object or of each
@@ -33,6 +34,7 @@ from nearline.events.contract import (
     FIRST_YEAR,
     LAST_YEAR,
     MAX_PROPERTIES_DEPTH,
+    Currency,
     Key,
 )
 from nearline.events.identifiers import find_identifier
@@ -49,6 +51,7 @@ Raises ValueError, whose text is the reason, where it is none of its kind.
 """
 
 _KEY = re.compile(get_args(Key)[1].pattern)
+_CURRENCY = re.compile(get_args(Currency)[1].pattern)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", re.ASCII)
 _ZONE = re.compile(r"\s*(Z|UTC|[+-]\d\d:?(\d\d)?)$", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,18}(\.0+)?", re.ASCII)
@@ -69,6 +72,7 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "number": frozenset({"at_least", "at_most"}),
     "boolean": frozenset(),
     "cents": frozenset({"at_least", "at_most"}),
+    "currency": frozenset(),
     "moment": frozenset({"unit", "zone"}),
     "visitor": frozenset(),
     "user": frozenset(),
@@ -151,6 +155,8 @@ def _plain_treatment(
         return functools.partial(
             _cents, options.get("at_least", 0), options.get("at_most", 10**12)
         )
+    if way == "currency":
+        return _currency
     if way == "moment":
         return _moment_treatment(options)
     if way in ADDRESS_PARTS:
@@ -236,6 +242,13 @@ def _cents(low: int, high: int, value: Any) -> int:
     if amount is None or not low <= amount * 100 <= high:
         raise ValueError(f"must be an amount from {low / 100:,} on; {_found(value)}")
     return int((amount * 100).to_integral_value(ROUND_HALF_UP))
+
+
+def _currency(value: Any) -> str:
+    code = value.strip().upper() if isinstance(value, str) else ""
+    if not _CURRENCY.fullmatch(code):
+        raise ValueError(f"must be three letters such as EUR; {_found(value)}")
+    return code
 
 
 def _decimal(value: Any) -> Decimal | None:
