@@ -14,7 +14,7 @@
 {% macro duckdb__steps_from(roots, edges) -%}
     with recursive
 
-    both_ways as (
+    both_ways as materialized (
 
         select a, b from {{ edges }}
         union all

@@ -34,7 +34,13 @@ naming_accounts as (
 
     select node
     from accounts
-    where is_naming
+    where
+        is_naming
+        and node in (
+            select a from account_links
+            union all
+            select b from account_links
+        )
 
 ),
 
@@ -84,13 +90,12 @@ account_ways as (
     select account_links_both_ways.*
     from account_links_both_ways
     inner join steps
-        on account_links_both_ways.node = steps.node
-    inner join steps as steps_after
-        on account_links_both_ways.linked_to_node = steps_after.node
-    where steps_after.steps = steps.steps - 1
+        on account_links_both_ways.linked_to_node = steps.node
+    where account_links_both_ways.node not in (select node from naming_accounts)
     qualify row_number() over (
         partition by account_links_both_ways.node
         order by
+            steps.steps,
             account_links_both_ways.first_seen_at,
             account_links_both_ways.link_event_id,
             account_links_both_ways.linked_to_node
