@@ -173,12 +173,19 @@ PAYLOADS = [
     for number, payload in enumerate([*OWN_PAYLOADS, *_spec_payloads()])
 ]
 
+TRACK_ROW = {
+    "id": "message-of-two-tables",
+    "anonymous_id": "cookie-0001",
+    "event": "order_completed",
+    "event_text": "Order Completed",
+    "received_at": RECEIVED_AT,
+    "timestamp": RECEIVED_AT,
+}
 UNSAID = _sent(len(PAYLOADS), _track("Experiment Viewed", experiment_id="e1"))
 
 
 @pytest.fixture(scope="module")
-def imported(homes: Path, target: Path) -> dict[str, Payload]:
-    """Staged events by id."""
+def warehouse(homes: Path, target: Path) -> Warehouse:
     warehouse = Warehouse(homes / "segment", target)
     settings = Settings(home=warehouse.home, max_rejected_share=1)
     warehouse.home.mkdir()
@@ -186,9 +193,23 @@ def imported(homes: Path, target: Path) -> dict[str, Payload]:
     payloads = [*PAYLOADS, UNSAID]
     path.write_text("".join(json.dumps(payload) + "\n" for payload in payloads))
     land_file(settings, path, "segment")
-    models = ("stg_segment__events", "stg_privacy__suppressed_keys")
-    warehouse.dbt("run", "--select", *models)
-    rows = warehouse.rows("from stg_segment__events")
+    # A warehouse's table of all tracks first: it has the properties of none.
+    tables = {"tracks": {}, "order_completed": {"order_id": "o-9", "total": "5"}}
+    for name, properties in tables.items():
+        row = {**TRACK_ROW, **properties}
+        table = warehouse.home / f"{name}.csv"
+        table.write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+        land_file(settings, table, "segment")
+    warehouse.dbt("run", "--select", "+int_events__deduplicated")
+    return warehouse
+
+
+@pytest.fixture(scope="module")
+def imported(warehouse: Warehouse) -> dict[str, Payload]:
+    """Staged events of the payloads by id."""
+    rows = warehouse.rows(
+        "from stg_segment__events where source_file = 'payloads.jsonl'"
+    )
     return {row["event_id"]: _as_event(row) for row in rows}
 
 
@@ -248,6 +269,15 @@ def test_a_call_means_the_same_live_and_in_an_export(
 ) -> None:
     event_id = payload["messageId"]
     assert _meaning(imported.get(event_id)) == _meaning(collected.get(event_id))
+
+
+def test_an_event_that_two_tables_hold_is_counted_once_and_whole(
+    warehouse: Warehouse,
+) -> None:
+    [event] = warehouse.rows(
+        f"from int_events__deduplicated where event_id = '{TRACK_ROW['id']}'"
+    )
+    assert (event["order_id"], event["revenue_cents"]) == ("o-9", 500)
 
 
 def test_an_exposure_that_does_not_say_of_what_is_no_exposure(
