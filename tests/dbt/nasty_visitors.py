@@ -341,7 +341,12 @@ def _shopping() -> list[Row]:
 def _consent() -> list[Row]:
     return [
         event("none_1", "v_no_consent", at("10:00"), consent_analytics=False),
-        event("only_1", "v_only_analytics", at("10:00"), consent_personalization=False),
+        event(
+            "analytics_1",
+            "v_only_analytics",
+            at("10:00"),
+            consent_personalization=False,
+        ),
         # Asked about one purpose alone: no consent to the others.
         event(
             "part_1",
