@@ -59,10 +59,11 @@ format: setup-dev ## Put the code in shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup-dev ## Measure a run at 1M events and the door; rewrite docs/benchmarks*.md
+bench: setup-dev ## Measure a run, the door, growing history, identity and sources; rewrite docs/benchmarks*.md
 	@$(BIN)/python -m tests.benchmarks.run
 	@tests/services/install.sh
 	@$(BIN)/python -m tests.benchmarks.door
+	@$(BIN)/python -m tests.benchmarks.history
 
 dagster: setup ## Open the asset graph at http://localhost:3000
 	@mkdir -p $(NEARLINE_HOME)/dagster
