@@ -21,7 +21,7 @@ _MOST_FAILURES_SHOWN = 10
 
 
 @click.command(
-    epilog="Examples: nearline ingest shop/events && nearline run. After a mapping was "
+    epilog="Example: nearline ingest shop/events && nearline run. After a mapping was "
     "mended: nearline run --from 2026-03-01 --to 2026-03-07 --source shop_web",
     short_help="Raw events to tables, features, results and pages.",
 )

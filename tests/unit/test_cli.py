@@ -95,7 +95,7 @@ def test_every_command_is_listed_with_what_it_does(tmp_path: Path) -> None:
         (["ingest", "missing.jsonl"], 2, "missing.jsonl does not exist"),
         (["ingest", "events.txt"], 2, "events.txt: the name must end in .jsonl"),
         (["ingest", "."], 2, "empty.jsonl is empty"),
-        (["ingest", "empty.jsonl", "--format", "ga4"], 2, "unknown format 'ga4'"),
+        (["ingest", "empty.jsonl", "--format", "xls"], 2, "unknown format 'xls'"),
         (["privacy", "suppress"], 2, "give either --visitor or --user"),
     ],
 )

@@ -186,4 +186,4 @@ def test_no_files_give_no_results():
 
 def test_unknown_format_is_an_input_error():
     with pytest.raises(InputError, match="use one of nearline, rees46"):
-        check_raw([Path("events.parquet")], "ga4")
+        check_raw([Path("events.parquet")], "till")
