@@ -66,9 +66,7 @@ bench: setup-dev ## Measure a run, the door, growing history, identity and sourc
 	@$(BIN)/python -m tests.benchmarks.history
 
 dagster: setup ## Open the asset graph at http://localhost:3000
-	@mkdir -p $(NEARLINE_HOME)/dagster
-	@test -f $(NEARLINE_HOME)/dagster/dagster.yaml || \
-	  printf 'telemetry:\n  enabled: false\nnux:\n  enabled: false\nconcurrency:\n  runs:\n    max_concurrent_runs: 1\n' > $(NEARLINE_HOME)/dagster/dagster.yaml
+	@$(BIN)/python -c 'from orchestration.run import prepare_environment; from nearline.settings import load_settings; prepare_environment(load_settings())'
 	@DAGSTER_HOME=$(NEARLINE_HOME)/dagster $(BIN)/dagster dev
 
 docs: setup ## Write the dbt documentation to dbt_project/target/static_index.html

@@ -139,11 +139,7 @@
         ) as page_title,
         {{ snake_name("nullif(page_category, '***')") }} as page_type,
         case
-            -- From page to page of one site nobody was referred.
-            when
-                regexp_replace(referrer_host, '^www[.]', '')
-                <> regexp_replace(coalesce(page_host, ''), '^www[.]', '')
-                then referrer_host
+            when {{ is_referred('referrer_host', 'page_host') }} then referrer_host
         end as referrer_host,
         {%- for name, theirs in {
             'source': 'source',

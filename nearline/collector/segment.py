@@ -198,11 +198,16 @@ def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def hashed_id(text: str) -> str:
+    """An id of a form that the contract has not, as one that it has."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def _as_key(value: Any) -> Any:
     """An id as Segment's senders have it; one of another form than the contract's by
     its hash, the same every time."""
     if isinstance(value, str) and value and not _ID.fullmatch(value):
-        return hashlib.sha256(value.encode()).hexdigest()[:32]
+        return hashed_id(value)
     return value or None
 
 

@@ -24,12 +24,13 @@ from nearline.settings import load_settings
     "format_name",
     default="nearline",
     show_default=True,
-    help="What the files hold; see docs/sources.md.",
+    help="What the files hold; see docs/sources/README.md.",
 )
 @click.option(
     "--max-rejected-share",
     type=click.FloatRange(0, 1),
-    help="Most rows of a file that may be refused, from 0 to 1.  [default: 0.5]",
+    help="Most rows of a file that may be refused, from 0 to 1; without it, "
+    "NEARLINE_MAX_REJECTED_SHARE or half of them.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def ingest(

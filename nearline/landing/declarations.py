@@ -23,6 +23,7 @@ import pyarrow as pa
 import yaml
 
 from nearline.errors import InputError
+from nearline.landing.formats import PROVENANCE
 from nearline.landing.records import TextLayout
 
 _TYPES: Mapping[str, pa.DataType] = {
@@ -39,7 +40,7 @@ _USUAL_TREATMENT: Mapping[str, str] = {
     "double": "number",
     "boolean": "boolean",
 }
-_PROVENANCE = frozenset({"source_file", "source_row", "landing_id"})
+_WHERE_FROM = {"landing_id", *(field.name for field in PROVENANCE)}
 _LANDING_KEYS = frozenset(
     {"format", "source", "shape", "event_name", "files", "text", "left_out"}
 )
@@ -142,7 +143,7 @@ def _declaration(path: Path, table: Mapping[str, Any]) -> Declaration:
         columns=tuple(
             _column(place, column)
             for column in table.get("columns", ())
-            if column["name"] not in _PROVENANCE
+            if column["name"] not in _WHERE_FROM
         ),
         shape=landing.get("shape"),
         event_name=landing.get("event_name"),

@@ -4,7 +4,8 @@ A format takes a record to a raw row or a rejection. Raw rows keep the source's 
 columns; identifiers are pseudonymized here, at the door, and nowhere later.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -17,6 +18,9 @@ from nearline.landing.records import TextLayout
 from nearline.privacy.pseudonyms import Pseudonymizer
 
 MASK = "***"
+
+_LONGEST_CACHED = 256
+_find_identifier = functools.lru_cache(maxsize=100_000)(find_identifier)
 
 FILE_NAME = "(file)"
 """Under this input a format that knows it finds the name of the record's file."""
@@ -126,6 +130,13 @@ def is_plain_name(text: str) -> bool:
     return text.isascii() and text.isidentifier() and find_identifier(text) is None
 
 
+def has_identifier(text: str) -> bool:
+    """Whether a direct identifier is in `text`; short texts are remembered."""
+    if len(text) <= _LONGEST_CACHED:
+        return _find_identifier(text) is not None
+    return find_identifier(text) is not None
+
+
 def masked_record(
     fields: Mapping[str, Any],
     rejection: Rejection,
@@ -140,22 +151,43 @@ def masked_record(
             continue
         is_known = name in known_columns
         key = name if is_known or is_plain_name(name) else MASK
-        row[key] = MASK if name in refused or not is_known else _masked(value, 0)
+        is_masked = name in refused or not is_known
+        row[key] = MASK if is_masked else masked_json(value, _masked_text)
     return row
 
 
-def _masked(value: Any, depth: int) -> Any:
+def masked_json(
+    value: Any,
+    masked_text: Callable[[Any], str],
+    masked_list: Callable[[list[Any]], Any] = list,
+    depth: int = 0,
+) -> Any:
+    """Nested JSON in which keys that are identifiers, and all beyond the depth that the
+    contract allows, are masked.
+
+    Args:
+        masked_text: what is kept of a text, or of anything else that is no JSON.
+        masked_list: what is kept of a list whose parts are masked already.
+    """
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, dict | list | tuple) and depth == MAX_PROPERTIES_DEPTH:
         return MASK
+
+    def inside(inner: Any) -> Any:
+        return masked_json(inner, masked_text, masked_list, depth + 1)
+
     if isinstance(value, dict):
         return {
-            MASK if find_identifier(str(key)) else str(key): _masked(inner, depth + 1)
+            MASK if has_identifier(str(key)) else str(key): inside(inner)
             for key, inner in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_masked(inner, depth + 1) for inner in value]
+        return masked_list([inside(inner) for inner in value])
+    return masked_text(value)
+
+
+def _masked_text(value: Any) -> str:
     if isinstance(value, datetime):
         # Times without a zone come from Parquet and mean UTC.
         zoned = value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -7,7 +7,6 @@ is left and nothing else; which columns of a table are traits depends on the cal
 the call is told here. What a call means is SQL (dbt's macro `calls_as_events`).
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,6 +19,7 @@ from nearline.collector.screening import (
     mask_account_ids,
     redact_account_ids,
 )
+from nearline.collector.segment import hashed_id
 from nearline.collector.senders import judge_sender
 from nearline.events.identifiers import IdentifierKind, find_identifier
 from nearline.events.personal_keys import names_person
@@ -304,13 +304,9 @@ def _no_pseudonym(kind: str, identifier: str) -> str:
     raise AssertionError("no part of a product is a pseudonym")
 
 
-def _hash_key(product_id: str) -> str:
-    return hashlib.sha256(product_id.encode()).hexdigest()[:32]
-
-
 _LINE = {
     name: make_treatment(
-        Column(name, kind, (name,), way, options=options), _hash_key, _no_pseudonym
+        Column(name, kind, (name,), way, options=options), hashed_id, _no_pseudonym
     )
     for name, kind, way, options in (
         ("product_id", pa.string(), "key", {"otherwise": "hash"}),

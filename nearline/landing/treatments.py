@@ -33,13 +33,11 @@ from nearline.events.addresses import reduce_address
 from nearline.events.contract import (
     FIRST_YEAR,
     LAST_YEAR,
-    MAX_PROPERTIES_DEPTH,
     Currency,
     Key,
 )
-from nearline.events.identifiers import find_identifier
 from nearline.landing.declarations import Column
-from nearline.landing.formats import MASK, type_name
+from nearline.landing.formats import MASK, has_identifier, masked_json, type_name
 
 PSEUDONYMS: Mapping[str, str] = {"visitor": "v", "user": "u", "contact": "c"}
 ADDRESS_PARTS = frozenset({"path", "host", "parameter"})
@@ -63,7 +61,6 @@ _MOST = 10**15
 _TRUE = frozenset({"true", "t", "1", "yes", "y"})
 _FALSE = frozenset({"false", "f", "0", "no", "n"})
 _LONGEST_RAW_ID = 512
-_LONGEST_CACHED = 256
 _SHARED_OPTIONS = frozenset({"one_of", "nulls", "otherwise"})
 _OPTIONS: Mapping[str, frozenset[str]] = {
     "text": frozenset({"at_most"}),
@@ -83,8 +80,6 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "json": frozenset({"only", "without"}),
     "content_hash": frozenset({"of"}),
 }
-
-find_identifier_cached = functools.lru_cache(maxsize=100_000)(find_identifier)
 
 
 def make_treatment(
@@ -111,25 +106,24 @@ def make_treatment(
     options = column.options
     treat = _plain_treatment(way, options, hash_key, pseudonym)
     nulls = frozenset(options.get("nulls", ()))
-    one_of = frozenset(options["one_of"]) if "one_of" in options else None
+    one_of = options.get("one_of")
     is_dropped = options.get("otherwise") == "drop"
     if not (nulls or one_of is not None or is_dropped):
         return treat
 
     def guarded(value: Any) -> Any:
-        if value in nulls if isinstance(value, str) else False:
+        if isinstance(value, str) and value in nulls:
             return None
         try:
             kept = treat(value)
             if one_of is not None and kept not in one_of:
-                raise ValueError(f"must be one of {', '.join(map(str, one_of_listed))}")
+                raise ValueError(f"must be one of {', '.join(map(str, one_of))}")
         except ValueError:
             if is_dropped:
                 return None
             raise
         return kept
 
-    one_of_listed = options.get("one_of", ())
     return guarded
 
 
@@ -197,13 +191,6 @@ def _text(at_most: int, value: Any) -> str | None:
     if has_identifier(text):
         return MASK
     return text[:at_most]
-
-
-def has_identifier(text: str) -> bool:
-    """Whether a direct identifier is in `text`; short texts are remembered."""
-    if len(text) <= _LONGEST_CACHED:
-        return find_identifier_cached(text) is not None
-    return find_identifier(text) is not None
 
 
 def _key(hash_key: Callable[[str], str] | None, value: Any) -> str:
@@ -396,22 +383,18 @@ def _keys_kept(only: frozenset[str] | None, without: frozenset[str], value: Any)
     }
 
 
-def cleaned(value: Any, depth: int = 0) -> Any:
+def cleaned(value: Any) -> Any:
     """JSON in which texts with identifiers are masked and addresses cut."""
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, dict | list | tuple) and depth == MAX_PROPERTIES_DEPTH:
-        return MASK
-    if isinstance(value, dict):
-        return {
-            MASK if has_identifier(str(key)) else str(key): cleaned(inner, depth + 1)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list | tuple):
-        parts = [cleaned(inner, depth + 1) for inner in value]
-        # A number typed with blanks may have been cut into words.
-        is_words = len(parts) > 1 and all(isinstance(part, str) for part in parts)
-        return MASK if is_words and has_identifier(" ".join(parts)) else parts
+    return masked_json(value, _cleaned_text, _cleaned_list)
+
+
+def _cleaned_list(parts: list[Any]) -> Any:
+    # A number typed with blanks may have been cut into words.
+    is_words = len(parts) > 1 and all(isinstance(part, str) for part in parts)
+    return MASK if is_words and has_identifier(" ".join(parts)) else parts
+
+
+def _cleaned_text(value: Any) -> str:
     text = value if isinstance(value, str) else str(value)
     if _ADDRESS.match(text):
         text = reduced_address(text) or MASK

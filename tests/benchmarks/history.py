@@ -15,13 +15,13 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
-from tests.benchmarks.identity import measure_identity
-from tests.benchmarks.sources import measure_sources
 
+from tests.benchmarks.identity import measure_identity
 from tests.benchmarks.run import (
     EVENT_AND_SESSION_MODELS,
     Build,
@@ -31,6 +31,7 @@ from tests.benchmarks.run import (
     describe_machine,
     measure,
 )
+from tests.benchmarks.sources import measure_sources
 from tests.pipeline import ROOT, Home
 
 REPORT = ROOT / "docs" / "benchmarks-history.md"
@@ -73,20 +74,14 @@ def _shop(scratch: Path) -> Home:
     return home
 
 
+@dataclass(frozen=True)
 class History:
     """Figures of one size: rows, the query by hand, a full build, the increments."""
 
-    def __init__(
-        self,
-        row_count: int,
-        hand: Measured,
-        full: Build,
-        increments: dict[int, float],
-    ) -> None:
-        self.row_count = row_count
-        self.hand = hand
-        self.full = full
-        self.increments = increments
+    row_count: int
+    hand: Measured
+    full: Build
+    increments: dict[int, float]
 
 
 def _measure_history(folder: Path, shop: Home, size: int) -> History:

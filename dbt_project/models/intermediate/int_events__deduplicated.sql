@@ -10,6 +10,16 @@
 ) }}
 
 {%- set is_backfilled = is_incremental() and is_backfill() %}
+{#- A row of the table without what is added to it below. -#}
+{%- set as_arrived %}
+        * exclude (
+            has_analytics_consent,
+            has_personalization_consent,
+            has_marketing_consent,
+            consent_basis,
+            change_seq
+        )
+{%- endset %}
 
 with
 
@@ -54,13 +64,7 @@ arrived as (
 known as (
 
     select
-        * exclude (
-            has_analytics_consent,
-            has_personalization_consent,
-            has_marketing_consent,
-            consent_basis,
-            change_seq
-        ),
+        {{ as_arrived }},
     from {{ this }}
     where
         event_id in (select event_id from arrived)
@@ -145,13 +149,7 @@ changed as (
 carrier as (
 
     select
-        * exclude (
-            has_analytics_consent,
-            has_personalization_consent,
-            has_marketing_consent,
-            consent_basis,
-            change_seq
-        ),
+        {{ as_arrived }},
     from {{ this }}
     where
         not {{ is_in_backfill() }}

@@ -109,11 +109,7 @@ mapped as (
         coalesce(page_title, screen) as page_title,
         {{ snake_name('content_group') }} as page_type,
         case
-            -- From page to page of one site nobody was referred.
-            when
-                regexp_replace(referrer_host, '^www[.]', '')
-                <> regexp_replace(coalesce(page_host, ''), '^www[.]', '')
-                then referrer_host
+            when {{ is_referred('referrer_host', 'page_host') }} then referrer_host
         end as referrer_host,
         coalesce(
             utm_source, page_utm_source, case when is_ad_click then 'google' end

@@ -221,8 +221,7 @@ mapped as (
             when
                 coalesce(refr_medium, '') <> 'internal'
                 and regexp_full_match(lower(refr_urlhost), '[a-z0-9.-]{1,253}')
-                and regexp_replace(lower(refr_urlhost), '^www\.', '')
-                <> regexp_replace(lower(coalesce(page_urlhost, '')), '^www\.', '')
+                and {{ is_referred('lower(refr_urlhost)', 'lower(page_urlhost)') }}
                 then lower(refr_urlhost)
         end as referrer_host,
         mkt_source as utm_source,
