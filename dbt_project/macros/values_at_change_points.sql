@@ -6,7 +6,9 @@
     A fact leaves at the end of the window that starts with its hop:
     floor(occurred_at / hop) * hop + length, so nothing older than `length` is counted.
     A late fact therefore adds rows from its arrival on and rewrites none before it.
-    Moments after the last arrival are not emitted: something may still arrive.
+    Moments after the clock's `known_up_to` are not emitted: something may still arrive
+    before them. All moments up to its `known_from` are summed up in one row, that of the
+    last change until then.
 
     With `tile_minutes`, arrivals become known at the end of their tile.
 #}
@@ -33,13 +35,6 @@ facts_timed as (
         {{ measures | join(',\n        ') }},
     from {{ facts }}
     where {{ measures | join(' + ') }} != 0
-
-),
-
-watermark as (
-
-    select max(received_at) as received_up_to
-    from {{ facts }}
 
 ),
 
@@ -70,15 +65,17 @@ changes as (
 changes_summed as (
 
     select
-        {{ entity }},
-        changed_at,
-        max(received_at) as received_at,
+        changes.{{ entity }},
+        greatest(changes.changed_at, clock.known_from) as summed_at,
+        max(changes.changed_at) as changed_at,
+        max(changes.received_at) as received_at,
         {% for measure in measures -%}
-        sum({{ measure }}) as {{ measure }},
+        sum(changes.{{ measure }}) as {{ measure }},
         {% endfor %}
     from changes
-    where changed_at <= (select received_up_to from watermark)
-    group by {{ entity }}, changed_at
+    cross join {{ ref('int_features__clock') }} as clock
+    where changes.changed_at <= clock.known_up_to
+    group by changes.{{ entity }}, summed_at
 
 ),
 

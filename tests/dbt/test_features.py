@@ -21,10 +21,19 @@ from tests.dbt.warehouse import Warehouse
 
 _KEYS = ("event_timestamp", "created_timestamp", "visitor_id")
 
+# What a later event may set aside, the end of a session that became too long, stays.
+_EVENTS = """
+    select events.*, is_page_view, engaged_milliseconds,
+        events.bot_reason is not null as is_declared_bot
+    from int_events__deduplicated as events
+    inner join int_events__sessionized using (event_id)
+    where coalesce(set_aside_reason, 'session_too_long') = 'session_too_long'
+"""
+
 
 def events_by_visitor(warehouse: Warehouse) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = defaultdict(list)
-    for event in usable(warehouse.rows("select * from fct_events")):
+    for event in usable(warehouse.rows(_EVENTS)):
         found[event["visitor_id"]].append(event)
     return found
 

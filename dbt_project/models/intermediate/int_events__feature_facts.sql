@@ -1,36 +1,48 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    on_schema_change='fail',
+    unique_key='event_id',
+    pre_hook=[
+        "{{ forget_if_rebuilt(this, ref('int_events__sessionized')) }}",
+        "{{ delete_rows_of_changed_events(this, 'event_id') }}",
+    ],
+) }}
+
 with
 
 events as (
 
-    select * from {{ ref('fct_events') }}
+    select * from {{ ref('int_events__deduplicated') }}
 
 ),
 
--- Only what consent permits. A bot that gave itself away by behaviour is known for one
--- only afterwards: leaving it out here would rewrite values that were already served.
-final as (
+measured as (
 
     select
         event_id,
-        event_name,
-        visitor_id,
-        item_id,
-        item_category,
-        page_type,
-        occurred_at,
-        received_at,
-        cast(is_page_view as bigint) as page_view_count,
-        cast(event_name = 'view_item' as bigint) as item_view_count,
-        cast(event_name = 'add_to_cart' as bigint) as add_to_cart_count,
-        cast(event_name = 'purchase' as bigint) as purchase_count,
-        case
-            when event_name = 'purchase' then coalesce(revenue_cents, 0) else 0
-        end as revenue_cents,
-        coalesce(engaged_milliseconds, 0) as engaged_milliseconds,
-    from events
-    where
-        has_personalization_consent
-        and not is_declared_bot
+        is_page_view,
+        engaged_milliseconds,
+        change_seq,
+    from {{ ref('int_events__sessionized') }}
+    {% if is_incremental() -%}
+    where change_seq > {{ last_change_seq(this) }}
+    {%- endif %}
+
+),
+
+final as (
+
+    select
+        {{ feature_fact_columns(
+            'measured.is_page_view',
+            'measured.engaged_milliseconds',
+        ) }}
+        measured.change_seq,
+    from measured
+    inner join events
+        on measured.event_id = events.event_id
+    where {{ is_feature_fact() }}
 
 )
 

@@ -27,28 +27,11 @@ events as (
         engaged_seconds,
         {{ is_page_ping() }} as is_page_ping,
         bot_reason as declared_bot_reason,
-        coalesce(
-            source_session_id is not null
-            and source in {{ sources_with('session_rule', 'source') }},
-            false
-        ) as has_source_session,
-        case
-            when
-                source_session_id is not null
-                and source in {{ sources_with('session_rule', 'source') }}
-                then source || ':' || source_session_id
-            else visitor_id
-        end as session_scope,
-        case
-            when not has_analytics_consent then 'no_analytics_consent'
-            when
-                sent_at > occurred_at
-                + {{ source_setting('days_late_allowed', 'null') }}
-                * interval '1 day'
-                then 'created_too_long_before_sent'
-        end as refused_reason,
+        {{ has_source_session('arrived') }} as has_source_session,
+        {{ session_scope('arrived') }} as session_scope,
+        {{ refused_reason('arrived') }} as refused_reason,
         change_seq,
-    from {{ ref('int_events__deduplicated') }}
+    from {{ ref('int_events__deduplicated') }} as arrived
 
 ),
 
