@@ -135,6 +135,30 @@ def drift(release: Path, source: ViewSource) -> str | None:
     return None
 
 
+def stored_columns(source: ViewSource) -> str:
+    """Selects from the view's table what is stored of a row: `entity_id`, `event_us`,
+    `created_us` (microseconds since 1970) and the features by their names."""
+    event, created = source.event_column, source.created_column
+    features = [
+        f"cast({_quoted(name)} as {_TYPES[kind][0]}) as {_quoted(name)}"
+        for name, kind in source.features.items()
+    ]
+    columns = [
+        f"{_quoted(source.join_key)} as entity_id",
+        f"epoch_us({_quoted(event)}) as event_us",
+        f"epoch_us(coalesce({_quoted(created)}, {_quoted(event)})) as created_us",
+        *features,
+    ]
+    return ", ".join(columns)
+
+
+def fingerprint(source: ViewSource) -> str:
+    """Tells two values of a moment apart, over rows of `stored_columns`."""
+    hashed = ", ".join(_quoted(name) for name in ("entity_id", *source.features))
+    # Half of the hash, so that it fits a signed integer.
+    return f"cast(hash({hashed}) >> 1 as bigint)"
+
+
 class LatestValues:
     """The newest row per entity of one view's table, compared with what is stored."""
 
@@ -142,23 +166,12 @@ class LatestValues:
         self._source = source
         self._connection = duckdb.connect()
         self._connection.execute("set timezone = 'UTC'")
-        features = [
-            f"cast({_quoted(name)} as {_TYPES[kind][0]}) as {_quoted(name)}"
-            for name, kind in source.features.items()
-        ]
-        hashed = ", ".join(_quoted(name) for name in ("entity_id", *source.features))
-        event, created = source.event_column, source.created_column
         with _reading(source):
             self._connection.execute(
                 f"""
                 create temp table latest as
                 with known_values as (
-                    select
-                        {_quoted(source.join_key)} as entity_id,
-                        epoch_us({_quoted(event)}) as event_us,
-                        epoch_us(coalesce({_quoted(created)}, {_quoted(event)}))
-                            as created_us,
-                        {", ".join(features)}
+                    select {stored_columns(source)}
                     from {scan(release, source.table)}
                     where entity_id is not null and event_us is not null
                 ),
@@ -168,8 +181,7 @@ class LatestValues:
                     from known_values
                     group by entity_id
                 )
-                -- Half of the hash, so that it fits a signed integer.
-                select *, cast(hash({hashed}) >> 1 as bigint) as fingerprint
+                select *, {fingerprint(source)} as fingerprint
                 from newest
                 """
             )

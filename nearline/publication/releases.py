@@ -22,6 +22,7 @@ from nearline.errors import NearlineError
 from nearline.landing.landings import list_landings
 from nearline.landing.log_positions import landed_positions
 from nearline.privacy.suppression import applied_digest
+from nearline.publication.live_files import write_live_files
 from nearline.publication.rebuilds import current_suppression, current_warehouse
 from nearline.publication.tables import (
     INTERNAL_COLUMNS,
@@ -106,6 +107,7 @@ def write_candidate(
             tables = _write_tables(
                 warehouse, draft, settings.published.resolve(), on_table
             )
+            write_live_files(warehouse, draft)
             landings = _last_landings(warehouse)
             log, log_positions = _log_positions(settings, landings.get("nearline", 0))
             manifest = Manifest(

@@ -1,0 +1,83 @@
+"""Which models of a release feed which Feast views, and how their rows are read."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nearline.online.definitions import Definitions
+from nearline.online.encoding import key_encoder
+from nearline.online.latest import (
+    ViewSource,
+    fingerprint,
+    stored_columns,
+    view_source,
+)
+from nearline.publication.live_files import LiveModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from feast import FeatureView
+    from feast.value_type import ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """One Feast view with the SQL that makes its values.
+
+    `table` is its table in the online store; `columns` selects from the model's rows
+    what is stored, over which `fingerprint` tells values apart.
+    `tile_minutes`: where set, what arrives becomes known at the end of its tile only.
+    """
+
+    name: str
+    model: LiveModel
+    table: str
+    join_key: str
+    columns: str
+    fingerprint: str
+    kinds: "Mapping[str, ValueType]"
+    encode_key: "Callable[[str], bytes]"
+    tile_minutes: int | None
+
+    @property
+    def is_of_visitors(self) -> bool:
+        return self.join_key == "visitor_id"
+
+
+def live_views(
+    definitions: Definitions, models: Mapping[str, LiveModel], project: str
+) -> list[LiveView]:
+    """The views whose table is made by one of `models`, in the order of their names."""
+    entities = {entity.name: entity for entity in definitions.entities}
+    views = sorted(definitions.views, key=lambda view: view.name)
+    return list(_live_views(views, entities, models, project))
+
+
+def _live_views(
+    views: "Iterable[FeatureView]",
+    entities: Mapping[str, object],
+    models: Mapping[str, LiveModel],
+    project: str,
+) -> "Iterable[LiveView]":
+    from feast.infra.online_stores.helpers import compute_table_id
+
+    for view in views:
+        source: ViewSource = view_source(view, entities)  # type: ignore[arg-type]
+        model = models.get(Path(source.table).name)
+        if model is None:
+            continue
+        kinds = {field.name: field.dtype.to_value_type() for field in view.features}
+        meta = model.meta.get("feature_view", {})
+        yield LiveView(
+            name=view.name,
+            model=model,
+            table=compute_table_id(project, view),
+            join_key=source.join_key,
+            columns=stored_columns(source),
+            fingerprint=fingerprint(source),
+            kinds={name: kinds[name] for name in source.features},
+            encode_key=key_encoder(source.join_key),
+            tile_minutes=meta.get("tile_minutes"),
+        )
