@@ -102,6 +102,11 @@ class Settings(BaseSettings):
         return self.home / "online"
 
     @property
+    def live(self) -> Path:
+        """The live processor's state."""
+        return self.home / "live"
+
+    @property
     def site(self) -> Path:
         return self.home / "site"
 

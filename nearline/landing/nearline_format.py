@@ -112,12 +112,12 @@ class NearlineFormat:
     def to_row(
         self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
     ) -> dict[str, Any] | Rejection:
-        return self._row(fields)
+        return self.to_event_row(fields)
 
     def from_dead_letter(
         self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
     ) -> dict[str, Any] | Rejection:
-        return self._row(fields)
+        return self.to_event_row(fields)
 
     def kept_of(
         self,
@@ -179,7 +179,8 @@ class NearlineFormat:
             )
         return event
 
-    def _row(self, fields: dict[str, Any]) -> dict[str, Any] | Rejection:
+    def to_event_row(self, fields: dict[str, Any]) -> dict[str, Any] | Rejection:
+        """The row of an event in the contract's form, which holds pseudonyms alone."""
         has_id = fields.get("event_id") is not None
         event = self.to_event(fields if has_id else {**fields, "event_id": _NO_ID})
         if isinstance(event, Rejection):

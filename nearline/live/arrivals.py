@@ -1,0 +1,70 @@
+"""Records of the event log as rows of the contract; what is none is counted and left.
+
+The landing sets the same records aside with field and reason, so nothing is lost by
+passing over them here, and one bad record never holds up the ones behind it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from nearline.events.contract import Event
+from nearline.landing.formats import Rejection
+from nearline.landing.nearline_format import NearlineFormat
+from nearline.log.protocol import LogRecord
+
+_FORMAT = NearlineFormat()
+_SCHEMA = pa.schema([_FORMAT.schema.field(name) for name in Event.model_fields])
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Events in the order of the log, in the contract's columns; and how many were none."""
+
+    events: pa.Table
+    rejected_count: int
+
+
+def read_arrivals(records: Iterable[LogRecord]) -> Arrivals:
+    """The events that `records` hold, as the landing understands them."""
+    rows = []
+    rejected_count = 0
+    for record in records:
+        row = _row(record)
+        if row is None:
+            rejected_count += 1
+        else:
+            rows.append(row)
+    try:
+        events = pa.Table.from_pylist(rows, _SCHEMA)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        fitting = [row for row in rows if _fits(row)]
+        rejected_count += len(rows) - len(fitting)
+        events = pa.Table.from_pylist(fitting, _SCHEMA)
+    return Arrivals(events, rejected_count)
+
+
+def _row(record: LogRecord) -> dict[str, Any] | None:
+    try:
+        fields = orjson.loads(record.value)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(fields, dict):
+        return None
+    if fields.get("received_at") is None:
+        fields["received_at"] = datetime.fromtimestamp(record.appended_at / 1000, UTC)
+    # Pseudonyms were made at the door: this form is never hashed.
+    row = _FORMAT.to_event_row(fields)
+    return None if isinstance(row, Rejection) else row
+
+
+def _fits(row: dict[str, Any]) -> bool:
+    try:
+        pa.Table.from_pylist([row], _SCHEMA)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return False
+    return True

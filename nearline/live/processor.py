@@ -1,0 +1,551 @@
+"""Follows the event log in micro-batches and keeps online values up to date.
+
+Belongs here: the order of things in a batch, which is what makes it whole:
+
+1. read what the log has beyond the state's positions, and which timers are due;
+2. in one transaction: add what is new to the facts, run every view's SQL over the
+   touched entities, write their values to the online store, move the positions.
+
+The store is written before the transaction ends. A crash in between repeats the batch,
+which writes the same values for the same moments: the store's compare-and-set makes that
+nothing. The other way round a crash would lose values until an entity acts again.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from nearline.errors import NearlineError
+from nearline.landing.log_positions import log_identity
+from nearline.live.arrivals import Arrivals, read_arrivals
+from nearline.live.state import State
+from nearline.live.views import LiveView, live_views
+from nearline.log import EVENTS, EventLog, LogRecord, open_log
+from nearline.online.configuration import PROJECT, store_file
+from nearline.online.definitions import FEATURE_REPO, load_definitions
+from nearline.online.encoding import encode_rows
+from nearline.online.store_file import StoreFile, open_store_file
+from nearline.privacy.suppression import list_digest
+from nearline.publication.live_files import (
+    ARRIVALS,
+    ARRIVED_FACTS,
+    CLOCK,
+    FACTS,
+    SUPPRESSED,
+    facts_file,
+    read_live_models,
+)
+from nearline.publication.releases import read_manifest
+from nearline.settings import Settings
+
+_LOGGER = logging.getLogger(__name__)
+
+MAX_RECORDS = 5_000
+"""Records of one micro-batch: what is held in memory, and done again after a crash."""
+
+MAX_TIMERS = 2_000
+"""Entities of one micro-batch that have not acted, but whose time has come."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one micro-batch did.
+
+    `waited_seconds` is from the arrival of its oldest event until its values could be
+    read; None where there was no event.
+    """
+
+    records: int = 0
+    rejected: int = 0
+    repeated: int = 0
+    unused: int = 0
+    facts: int = 0
+    entities: int = 0
+    timers: int = 0
+    rows_written: int = 0
+    seconds: float = 0.0
+    waited_seconds: float | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.records or self.timers)
+
+
+@dataclass(slots=True)
+class _Release:
+    folder: Path
+    views: list[LiveView]
+    facts_sql: str
+    off: set[str] = field(default_factory=set)
+
+
+class Processor:
+    """The processor of one home. `with` closes it; what it has done is on disk.
+
+    Args:
+        clock: the time that values are made for.
+        max_records: most records of a micro-batch, over all partitions.
+
+    Raises:
+        NearlineError: nothing is published yet.
+        LockedError: another processor is at work in this home.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        feature_repo: Path = FEATURE_REPO,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        max_records: int = MAX_RECORDS,
+        memory_megabytes: int = 1_000,
+    ) -> None:
+        self._settings = settings
+        self._feature_repo = feature_repo
+        self._clock = clock
+        self._max_records = max_records
+        self._opened = ExitStack()
+        if read_manifest(settings.published) is None:
+            raise NearlineError("nothing is published yet; run `nearline run` once")
+        if settings.log_kind == "sqlite":
+            settings.log.mkdir(parents=True, exist_ok=True)
+        try:
+            self._state = self._opened.enter_context(
+                closing(State(settings.live / "state.duckdb", memory_megabytes))
+            )
+            self._connection = self._state.connection
+            self._connection.execute(
+                "create temp table served (view varchar, entity_id varchar, "
+                "event_us bigint, fingerprint bigint)"
+            )
+            self._store: StoreFile = self._opened.enter_context(
+                open_store_file(store_file(settings))
+            )
+            self._readers: dict[int, EventLog] = {}
+            self._release = self._adopt(settings.published.resolve())
+            self._suppressed: str | None = None
+        except BaseException:
+            self._opened.close()
+            raise
+
+    def __enter__(self) -> "Processor":
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._opened.close()
+
+    @property
+    def release(self) -> str:
+        """Name of the release that the state hangs on."""
+        return self._release.folder.name
+
+    @property
+    def views_off(self) -> frozenset[str]:
+        """Views whose SQL failed; they are tried again with the next release."""
+        return frozenset(self._release.off)
+
+    def lag(self) -> int:
+        """Records of the log that are not processed yet."""
+        positions = self._state.positions()
+        return sum(
+            max(0, end - positions.get(place, 0))
+            for place, end in self._log_ends().items()
+        )
+
+    def run_batch(self) -> Batch:
+        """Processes what there is now; returns at once where there is nothing.
+
+        Raises:
+            LogUnavailableError: the log is away; nothing was changed.
+            NearlineError: the store cannot be written; nothing was changed.
+        """
+        started = time.perf_counter()
+        published = self._settings.published.resolve()
+        if published != self._release.folder:
+            self._release = self._adopt(published)
+        self._follow_suppression()
+        records = self._read()
+        arrivals = read_arrivals(records)
+        now = self._now(arrivals)
+        if not records and not self._is_anything_due(now):
+            return Batch()
+        while True:
+            try:
+                return self._process(records, arrivals, now, started)
+            except _ViewFailed as failure:
+                _LOGGER.error(
+                    "view %s is off: its SQL failed (%s); its values stay as they are "
+                    "until the next release",
+                    failure.view,
+                    failure.__cause__,
+                )
+                self._release.off.add(failure.view)
+
+    def _now(self, arrivals: Arrivals) -> datetime:
+        """The clock's time, or that of the newest arrival where a clock is behind."""
+        now = self._clock().astimezone(UTC)
+        if arrivals.events.num_rows:
+            newest = max(arrivals.events["received_at"].to_pylist())
+            now = max(now, newest.replace(tzinfo=UTC))
+        return now
+
+    def _is_anything_due(self, now: datetime) -> bool:
+        off = [v.model.name for v in self._release.views if v.name in self._release.off]
+        rows = self._connection.execute(
+            "select 1 from timers where due_at <= ? "
+            "and not list_contains(cast(? as varchar[]), model) limit 1",
+            [_naive(now), off],
+        ).fetchall()
+        return bool(rows)
+
+    def _process(
+        self,
+        records: Sequence[LogRecord],
+        arrivals: Arrivals,
+        now: datetime,
+        started: float,
+    ) -> Batch:
+        connection = self._connection
+        connection.execute("begin")
+        try:
+            counts = self._add_facts(records, arrivals)
+            views = [
+                view for view in self._release.views if view.name not in self._release.off
+            ]
+            self._set_tile_timers(views)
+            timers = self._touch(views, now)
+            rows_written = sum(self._refresh(view, now) for view in views)
+            connection.execute("commit")
+        except BaseException:
+            connection.execute("rollback")
+            raise
+        [[entities]] = connection.execute(
+            "select count(*) from (select distinct entity_id, join_key from touched)"
+        ).fetchall()
+        oldest = min(arrivals.events["received_at"].to_pylist(), default=None)
+        return Batch(
+            records=len(records),
+            rejected=arrivals.rejected_count,
+            entities=entities,
+            timers=timers,
+            rows_written=rows_written,
+            seconds=time.perf_counter() - started,
+            waited_seconds=None
+            if oldest is None
+            else (self._clock() - oldest.replace(tzinfo=UTC)).total_seconds(),
+            **counts,
+        )
+
+    def _read(self) -> list[LogRecord]:
+        """Records beyond the positions, fairly over the partitions."""
+        positions = self._state.positions()
+        ends = self._log_ends()
+        behind = [place for place, end in ends.items() if positions.get(place, 0) < end]
+        records: list[LogRecord] = []
+        for number, place in enumerate(behind):
+            share = (self._max_records - len(records)) // (len(behind) - number)
+            records += self._reader(place).read(place, positions.get(place, 0), share)
+        return records
+
+    def _log_ends(self) -> dict[int, int]:
+        return dict(self._reader(-1).ends())
+
+    def _reader(self, place: int) -> EventLog:
+        """A log of its own for each partition: going from one to another costs a seek."""
+        if self._settings.log_kind != "kafka":
+            place = -1
+        if place not in self._readers:
+            self._readers[place] = self._opened.enter_context(
+                closing(open_log(self._settings, EVENTS))
+            )
+        return self._readers[place]
+
+    def _adopt(self, release: Path) -> _Release:
+        """Hangs the state on `release`: its SQL, its positions, its timers."""
+        manifest = read_manifest(release)
+        models = read_live_models(release)
+        assert manifest is not None
+        if not models:
+            raise NearlineError(
+                "the published release has no live SQL; run `nearline run` once"
+            )
+        definitions = load_definitions(self._feature_repo, self._settings.home)
+        views = live_views(definitions, models, PROJECT)
+        identity = log_identity(self._settings)
+        positions = {}
+        if manifest.log == identity:
+            positions = {
+                int(place): offset
+                for place, offset in manifest.log_positions.get(EVENTS, {}).items()
+            }
+        visitor_models = sorted({v.model.name for v in views if v.is_of_visitors})
+        self._state.adopt(release, identity, positions, visitor_models)
+        self._connection.execute("delete from served")
+        for view in views:
+            self._store.add_clock(view.table)
+        return _Release(release, views, models[ARRIVED_FACTS].sql)
+
+    def _follow_suppression(self) -> None:
+        """Takes up a change of the suppression list, and forgets whom it names."""
+        digest = list_digest(self._settings)
+        if digest == self._suppressed:
+            return
+        source = "(select null as key_type, null as key_value where false)"
+        if digest:
+            source = "read_parquet('" + str(self._settings.suppression) + "')"
+        self._connection.execute(
+            f"create or replace temp table {SUPPRESSED} as select "
+            "cast(key_type as varchar) as key_type, "
+            f"cast(key_value as varchar) as key_value from {source}"
+        )
+        self._forget_suppressed()
+        self._suppressed = digest
+
+    def _forget_suppressed(self) -> None:
+        connection = self._connection
+        named = (
+            f"select distinct facts.visitor_id from facts, {SUPPRESSED} as suppressed "
+            "where (key_type = 'visitor' and key_value = visitor_id) "
+            "or (key_type = 'user' and key_value = user_id)"
+        )
+        visitors = [visitor for (visitor,) in connection.execute(named).fetchall()]
+        listed = connection.execute(
+            f"select key_value from {SUPPRESSED} where key_type = 'visitor'"
+        ).fetchall()
+        gone = sorted({*visitors, *(visitor for (visitor,) in listed)})
+        if not gone:
+            return
+        for view in self._release.views:
+            if view.is_of_visitors:
+                self._store.delete(view.table, [view.encode_key(v) for v in gone])
+        connection.execute("begin")
+        connection.execute(
+            f"delete from facts using {SUPPRESSED} as suppressed "
+            "where (key_type = 'visitor' and key_value = visitor_id) "
+            "or (key_type = 'user' and key_value = user_id)"
+        )
+        connection.execute(
+            f"delete from timers using {SUPPRESSED} as suppressed "
+            "where key_type = 'visitor' and key_value = entity_id"
+        )
+        connection.execute("delete from served where list_contains(?, entity_id)", [gone])
+        connection.execute("commit")
+
+    def _add_facts(
+        self, records: Sequence[LogRecord], arrivals: Arrivals
+    ) -> dict[str, int]:
+        """Adds what is new; `new_facts` is left for those who ask what it was."""
+        connection, state = self._connection, self._state
+        connection.register("arrived", arrivals.events)
+        connection.execute(
+            "create or replace temp table arrived_in_order as "
+            "select *, row_number() over () as arrival_number from arrived"
+        )
+        connection.unregister("arrived")
+        visitors = arrivals.events["visitor_id"].unique().to_pylist()
+        state.load_visitors(self._release.folder, visitors)
+        connection.execute(
+            f"create or replace temp table {ARRIVALS} as "
+            "select * exclude (arrival_number) from arrived_in_order as arrived "
+            "where event_id not in (select event_id from seen) "
+            "and event_id not in (select event_id from facts) "
+            "qualify row_number() over "
+            "(partition by event_id order by received_at, arrival_number) = 1"
+        )
+        connection.execute(
+            f"create or replace temp table new_facts as {self._release.facts_sql}"
+        )
+        batch = state.last_batch() + 1
+        connection.execute(
+            f"insert into facts by name select *, {batch} as batch from new_facts"
+        )
+        connection.execute(
+            f"insert into seen select event_id, {batch} from {ARRIVALS} "
+            "where event_id not in (select event_id from new_facts)"
+        )
+        positions: dict[int, int] = {}
+        for record in records:
+            positions[record.partition] = record.offset + 1
+        state.move_to(positions)
+        for place, offset in positions.items():
+            connection.execute(
+                "insert into batches values (?, ?, ?)", [batch, place, str(offset)]
+            )
+        [[events, facts]] = connection.execute(
+            f"select (select count(*) from {ARRIVALS}), (select count(*) from new_facts)"
+        ).fetchall()
+        return {
+            "repeated": arrivals.events.num_rows - events,
+            "unused": events - facts,
+            "facts": facts,
+        }
+
+    def _set_tile_timers(self, views: Sequence[LiveView]) -> None:
+        """What is known at the end of a tile only is not worth a look before."""
+        for view in views:
+            if view.tile_minutes is not None:
+                tile = view.tile_minutes * 60_000
+                self._connection.execute(
+                    f"insert into timers select distinct '{view.model.name}', "
+                    f"{view.join_key}, epoch_ms((epoch_ms(received_at) + {tile - 1}) "
+                    f"// {tile} * {tile}) from new_facts where {view.join_key} is not null"
+                )
+
+    def _touch(self, views: Sequence[LiveView], now: datetime) -> int:
+        """Fills `touched` with who acted and whose time has come; returns how many of
+        the latter."""
+        connection = self._connection
+        connection.execute(
+            "create or replace temp table touched "
+            "(model varchar, join_key varchar, entity_id varchar)"
+        )
+        for view in views:
+            if view.tile_minutes is None:
+                connection.execute(
+                    f"insert into touched select distinct '{view.model.name}', "
+                    f"'{view.join_key}', {view.join_key} from new_facts "
+                    f"where {view.join_key} is not null"
+                )
+        keys = {view.model.name: view.join_key for view in views}
+        connection.register(
+            "keys",
+            pa.table({"model": list(keys), "join_key": list(keys.values())}),
+        )
+        connection.execute(
+            "create or replace temp table due as "
+            "select distinct model, join_key, entity_id from timers "
+            "inner join keys using (model) where due_at <= ? "
+            "and (entity_id, join_key) in (select entity_id, join_key from ("
+            "select entity_id, join_key, min(due_at) as first_due from timers "
+            "inner join keys using (model) where due_at <= ? "
+            "group by entity_id, join_key order by first_due, entity_id "
+            f"limit {MAX_TIMERS}))",
+            [_naive(now), _naive(now)],
+        )
+        connection.unregister("keys")
+        connection.execute("insert into touched select * from due anti join touched "
+                           "using (model, join_key, entity_id)")
+        [[due]] = connection.execute(
+            "select count(*) from (select distinct entity_id, join_key from due)"
+        ).fetchall()
+        self._gather_facts(now)
+        return int(due)
+
+    def _gather_facts(self, now: datetime) -> None:
+        """Puts the facts of whom was touched, and the clock, in the place of the batch's."""
+        connection = self._connection
+        visitors = [
+            visitor
+            for (visitor,) in connection.execute(
+                "select distinct entity_id from touched where join_key = 'visitor_id'"
+            ).fetchall()
+        ]
+        self._state.load_visitors(self._release.folder, visitors)
+        connection.execute(
+            f"create or replace temp table {CLOCK} as select "
+            "cast(? as timestamp) as known_from, timestamp '9999-01-01' as known_up_to",
+            [_naive(now)],
+        )
+        connection.execute(
+            "create or replace temp table facts_of_visitors as "
+            "select * exclude (batch) from facts where visitor_id in "
+            "(select entity_id from touched where join_key = 'visitor_id')"
+        )
+        [[items]] = connection.execute(
+            "select count(*) from touched where join_key = 'item_id'"
+        ).fetchall()
+        known = facts_file(self._release.folder)
+        history = (
+            f"select * from read_parquet('{known}') where item_id in "
+            "(select entity_id from touched where join_key = 'item_id') "
+            "and event_id not in (select event_id from facts where batch is not null)"
+        )
+        connection.execute(
+            "create or replace temp table facts_of_items as "
+            "select * exclude (batch) from facts where batch is not null and item_id in "
+            "(select entity_id from touched where join_key = 'item_id')"
+            + (f" union all by name {history}" if items else "")
+        )
+
+    def _refresh(self, view: LiveView, now: datetime) -> int:
+        """Runs the view's SQL over whom was touched; returns how many rows were new."""
+        connection = self._connection
+        facts = "facts_of_visitors" if view.is_of_visitors else "facts_of_items"
+        name = view.model.name
+        [[touched]] = connection.execute(
+            "select count(*) from touched where model = ?", [name]
+        ).fetchall()
+        if not touched:
+            return 0
+        now_us = (now - _EPOCH) // timedelta(microseconds=1)
+        try:
+            connection.execute(
+                f"create or replace temp view {FACTS} as select * from {facts}"
+            )
+            connection.execute(
+                "create or replace temp table found as with made as ("
+                f"select {view.columns} from ({view.model.sql})) "
+                "select * from made where entity_id in "
+                f"(select entity_id from touched where model = '{name}')"
+            )
+            changed = connection.sql(
+                "with newest as (select unnest(arg_max(found, (event_us, created_us))) "
+                f"from found where event_us <= {now_us} group by entity_id), "
+                f"marked as (select *, {view.fingerprint} as fingerprint from newest) "
+                "select * from marked anti join "
+                f"(select * from served where view = '{view.name}') "
+                "using (entity_id, event_us, fingerprint)"
+            ).to_arrow_table()
+        except duckdb.Error as problem:
+            raise _ViewFailed(view.name) from problem
+        connection.execute(
+            f"delete from timers where model = '{name}' and entity_id in "
+            f"(select entity_id from touched where model = '{name}')"
+        )
+        connection.execute(
+            f"insert into timers select '{name}', entity_id, "
+            f"make_timestamp(min(event_us)) from found where event_us > {now_us} "
+            "group by entity_id"
+        )
+        if changed.num_rows:
+            for batch in changed.to_batches():
+                self._store.write(
+                    view.table, encode_rows(batch, view.encode_key, dict(view.kinds))
+                )
+            self._note_served(view, changed)
+        return int(changed.num_rows)
+
+    def _note_served(self, view: LiveView, changed: pa.Table) -> None:
+        connection = self._connection
+        connection.register("changed", changed)
+        connection.execute(
+            f"delete from served where view = '{view.name}' "
+            "and entity_id in (select entity_id from changed)"
+        )
+        connection.execute(
+            f"insert into served select '{view.name}', entity_id, event_us, fingerprint "
+            "from changed"
+        )
+        connection.unregister("changed")
+
+
+class _ViewFailed(Exception):
+    """Carries the name of the view whose SQL failed out of the transaction."""
+
+    def __init__(self, view: str) -> None:
+        super().__init__(view)
+        self.view = view
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
