@@ -23,6 +23,8 @@ _COMMANDS = {
     "deadletters": "nearline.deadletters.command:deadletters",
     "demo-shop": "nearline.demo_shop.command:demo_shop",
     "dashboards": "nearline.dashboards.command:dashboards",
+    "live": "nearline.live.command:live",
+    "up": "nearline.live.up_command:up",
     "identity": "nearline.identity.command:identity",
     "privacy": "nearline.privacy.command:privacy",
 }
@@ -66,6 +68,8 @@ class _LazyGroup(click.Group):
             ("demo-shop", "Serve a small shop that feeds the pipeline."),
             ("deadletters", "List, show, mend and replay refused events."),
             ("run", "Raw events to tables, features, results and pages."),
+            ("live", "Keep online features seconds behind the events."),
+            ("up", "Run collector, live features and the run together."),
             ("dashboards", "Rebuild the pages from the published tables."),
             ("identity", "Explain a person; take a link apart or restore it."),
             ("privacy", "Suppress people, find pseudonyms, rotate the key."),

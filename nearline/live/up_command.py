@@ -1,0 +1,97 @@
+"""`nearline up`: the embedded whole in one terminal, a process for each part."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from nearline.errors import NearlineError
+from nearline.publication.releases import read_manifest
+from nearline.settings import load_settings
+
+_SECONDS_TO_FINISH = 20
+_POLL_SECONDS = 0.5
+_NEARLINE = str(Path(sys.executable).with_name("nearline"))
+
+
+@click.command(
+    epilog="Example: nearline up --port 8080 --run-every 15",
+    short_help="Run collector, live features and the run together.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=8080, show_default=True)
+@click.option(
+    "--run-every",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="MINUTES",
+    help="Run `nearline run` so often; 0 leaves that to you or to Dagster's schedule.",
+)
+def up(host: str, port: int, run_every: int) -> None:
+    """Take events over HTTP and keep online features seconds behind, until stopped.
+
+    The first time, when nothing is published yet, `nearline run` comes first.
+    """
+    settings = load_settings()
+    if read_manifest(settings.published) is None:
+        click.echo("nothing is published yet: running once", err=True)
+        subprocess.run([_NEARLINE, "run"], check=True)
+    with _stop_on_signals(), contextlib.ExitStack() as started:
+        parts = {
+            "collector": started.enter_context(
+                _part("collector", "--host", host, "--port", str(port))
+            ),
+            "live": started.enter_context(_part("live")),
+        }
+        next_run = time.monotonic() + run_every * 60
+        while True:
+            time.sleep(_POLL_SECONDS)
+            for name, process in parts.items():
+                if process.poll() is not None:
+                    raise NearlineError(
+                        f"`nearline {name}` ended with {process.returncode}; "
+                        "the other parts were stopped"
+                    )
+            if run_every and time.monotonic() >= next_run:
+                # A run that fails says so itself, and what is published stays.
+                subprocess.run([_NEARLINE, "run"], check=False)
+                next_run = time.monotonic() + run_every * 60
+
+
+@contextlib.contextmanager
+def _part(*arguments: str) -> "Iterator[subprocess.Popen[bytes]]":
+    process = subprocess.Popen([_NEARLINE, *arguments])
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(_SECONDS_TO_FINISH)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def _stop_on_signals(numbers: Sequence[int] = (signal.SIGTERM,)) -> Iterator[None]:
+    """A signal ends `up` the way Ctrl+C does: parts are stopped, then it ends."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
