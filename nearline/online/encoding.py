@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from nearline.online.store_file import EntityRow
+from nearline.online.values import EntityRow
 
 if TYPE_CHECKING:
     from feast.value_type import ValueType
