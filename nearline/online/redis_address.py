@@ -120,10 +120,10 @@ def connect(address: RedisAddress, timeout_seconds: float) -> "Redis | RedisClus
         "protocol": 2,
     }
     if address.is_cluster:
-        node = ClusterNode(address.host, address.port)
-        return RedisCluster(
-            startup_nodes=[node], retry=Retry(NoBackoff(), 0), **common
+        node = ClusterNode(  # type: ignore[no-untyped-call]
+            address.host, address.port
         )
+        return RedisCluster(startup_nodes=[node], retry=Retry(NoBackoff(), 0), **common)
     return Redis(
         host=address.host,
         port=address.port,

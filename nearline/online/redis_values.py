@@ -268,7 +268,9 @@ class RedisValues:
             _command("ZSCORE", self._order(view), key) for view, key in noted
         )
 
-    def _forget(self, noted: Sequence[tuple[str, bytes]], scores: Sequence[Any]) -> None:
+    def _forget(
+        self, noted: Sequence[tuple[str, bytes]], scores: Sequence[Any]
+    ) -> None:
         self._run(
             _call(_FORGET_IF_UNCHANGED, self._order(view), key, score)
             for (view, key), score in zip(noted, scores, strict=True)
@@ -386,7 +388,7 @@ def _by_node(
     client: Any, commands: Sequence[_Command], numbers: Sequence[int]
 ) -> Iterator[tuple[Any, list[int]]]:
     """Which of the commands go to which server."""
-    if not isinstance(client, redis.RedisCluster):
+    if not _is_cluster(client):
         yield client, list(numbers)
         return
     parts: dict[str, tuple[Any, list[int]]] = {}
@@ -397,9 +399,13 @@ def _by_node(
         yield client.get_redis_connection(node), part
 
 
+def _is_cluster(client: Any) -> bool:
+    return isinstance(client, redis.RedisCluster)
+
+
 def _load_scripts(client: Any) -> None:
     nodes = [client]
-    if isinstance(client, redis.RedisCluster):
+    if _is_cluster(client):
         nodes = [client.get_redis_connection(node) for node in client.get_primaries()]
     for node in nodes:
         for script in (_WRITE, _REMOVE, _FORGET_IF_UNCHANGED):

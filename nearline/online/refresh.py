@@ -258,7 +258,9 @@ def _fill_view(
             }
             features = {name: kinds[name] for name in source.features}
             for batch in latest.changed(held, BATCH_ENTITIES):
-                written += values.write(stored, encode_rows(batch, encode_key, features))
+                written += values.write(
+                    stored, encode_rows(batch, encode_key, features)
+                )
         values.delete(stored, [encode_key(gone) for gone in changes.vanished])
     finally:
         latest.close()

@@ -141,7 +141,8 @@ class SqliteValues:
             rows = self._connection.execute(
                 "select cast(substr(e.entity_key, ?) as text), c.event_us, "
                 "c.created_us, c.fingerprint "
-                f"from (select distinct entity_key from {_quoted(table)}) as e "
+                f"from (select entity_key from {_quoted(table)} "
+                f"union select entity_key from {_clock(table)}) as e "
                 f"left join {_quoted(table)} as t on t.entity_key = e.entity_key "
                 f"and t.feature_name = ? left join {_clock(table)} as c "
                 "on c.entity_key = t.entity_key and c.event_ts = t.event_ts",
@@ -211,24 +212,6 @@ class SqliteValues:
         self._truncate_log()
         return removed
 
-    def event_times(
-        self, view_name: str, keys: Sequence[bytes]
-    ) -> dict[bytes, tuple[int, int]]:
-        """Of each entity in the view's clock, its event time in microseconds and as
-        Feast keeps it (see `feast_seconds`)."""
-        found = {}
-        remaining = iter(keys)
-        clock = _clock(f"{self._project}_{view_name}")
-        with _explained():
-            while part := list(islice(remaining, _KEYS_IN_A_QUERY)):
-                for key, event_us, event_ts in self._connection.execute(
-                    f"select entity_key, event_us, event_ts from {clock} "
-                    f"where entity_key in ({', '.join('?' * len(part))})",
-                    part,
-                ):
-                    found[key] = (event_us, event_ts)
-        return found
-
     def _table(self, view: StoredView) -> str:
         return f"{self._project}_{view.name}"
 
@@ -288,6 +271,26 @@ class SqliteValues:
                 if self._connection.in_transaction:
                     self._connection.execute("rollback")
                 raise
+
+
+def clocked_event_times(
+    connection: sqlite3.Connection, table: str, keys: Sequence[bytes]
+) -> dict[bytes, int]:
+    """Event times in microseconds, of those of few entities that `table`'s clock has."""
+    if (
+        not keys
+        or not connection.execute(
+            "select 1 from sqlite_master where name = ?", [f"{_CLOCK}{table}"]
+        ).fetchall()
+    ):
+        return {}
+    return dict(
+        connection.execute(
+            f"select entity_key, event_us from {_clock(table)} "
+            f"where entity_key in ({', '.join('?' * len(keys))})",
+            keys,
+        ).fetchall()
+    )
 
 
 @contextmanager

@@ -88,7 +88,8 @@ class OnlineValues(Protocol):
         fingerprint`, one row per entity.
 
         The moment is null where it is not exactly known: the value was written past
-        the clock, by plain Feast, or is incomplete. `write` looks at each of those.
+        the clock, by plain Feast, is incomplete, or was taken away past the clock.
+        `write` looks at each of those.
         """
         ...
 
