@@ -45,7 +45,7 @@ demo: setup ## Make a shop, run everything on it, compare with its truth
 test: setup-dev ## Run the tests that need no server
 	@$(BIN)/python -m pytest -m "not services"
 
-test-services: setup-dev ## Install a browser, Java and Kafka, and run the tests that need them
+test-services: setup-dev ## Install a browser, Redis, Java and Kafka, and run the tests that need them
 	@tests/services/install.sh
 	@$(BIN)/python -m pytest -m services
 

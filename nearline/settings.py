@@ -44,6 +44,17 @@ class Settings(BaseSettings):
     kinesis_region: str = "us-east-1"
     kinesis_stream_prefix: str = "nearline-"
 
+    online_store: Literal["sqlite", "redis"] = "sqlite"
+    """Where apps look features up; a change fills the new store at the next run."""
+    redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
+    """`redis://[[user]:password@]host[:port][/database]`, `rediss://` for TLS."""
+    redis_password: SecretStr | None = None
+    """In place of one in the address; apps that read with Feast need it in any case."""
+    redis_cluster: bool = False
+    """Whether the address is of one node of a Redis Cluster."""
+    redis_timeout_seconds: float = Field(default=10, gt=0)
+    """How long a write is tried again before the store counts as unavailable."""
+
     @property
     def log(self) -> Path:
         return self.home / "log"

@@ -5,15 +5,20 @@ functions, one by distinct value: counts repeat, so few are left to encode.
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from nearline.online.store_file import EntityRow
+from nearline.online.values import EntityRow, microseconds
 
 if TYPE_CHECKING:
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
     from feast.value_type import ValueType
+
+    FeastRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 KEY_VERSION = 3
 
@@ -71,6 +76,28 @@ def encode_rows(
     ):
         key = encode_key(entity_id)
         yield EntityRow(key, event_us, created_us, fingerprint, values)
+
+
+def encode_feast_rows(rows: "Iterable[FeastRow]") -> Iterator[EntityRow]:
+    """Rows as Feast hands them to a store: key, values, event and created time."""
+    from feast.infra.key_encoding_utils import serialize_entity_key
+    from feast.infra.online_stores.helpers import extract_text_and_num
+
+    for entity_key, values, event, created in rows:
+        yield EntityRow(
+            key=serialize_entity_key(entity_key, KEY_VERSION),
+            event_us=microseconds(event),
+            created_us=microseconds(created or event),
+            fingerprint=None,
+            values=[
+                (
+                    feature,
+                    value.SerializeToString(),
+                    extract_text_and_num(value, False)[0],
+                )
+                for feature, value in values.items()
+            ],
+        )
 
 
 def _encode_column(

@@ -50,9 +50,13 @@ class ViewSource:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a view's table holds that the store does not, and the other way round."""
+    """What a view's table holds that the store does not, and the other way round.
+
+    `entity_count` leaves out those whose newest value has expired.
+    """
 
     entity_count: int
+    expired_count: int
     newest_event_timestamp: datetime | None
     vanished: tuple[str, ...]
 
@@ -160,9 +164,14 @@ def fingerprint(source: ViewSource) -> str:
 
 
 class LatestValues:
-    """The newest row per entity of one view's table, compared with what is stored."""
+    """The newest row per entity of one view's table, compared with what is stored.
 
-    def __init__(self, release: Path, source: ViewSource) -> None:
+    What became known before `known_since_us` has expired and counts as not there.
+    """
+
+    def __init__(
+        self, release: Path, source: ViewSource, known_since_us: int | None = None
+    ) -> None:
         self._source = source
         self._connection = duckdb.connect()
         self._connection.execute("set timezone = 'UTC'")
@@ -185,24 +194,39 @@ class LatestValues:
                 from newest
                 """
             )
+            (self._expired_count,) = self._connection.execute(
+                "delete from latest where event_us < ?", [known_since_us]
+            ).fetchall()[0]
 
     def close(self) -> None:
         self._connection.close()
 
-    def compare(self, held: pa.Table) -> Changes:
-        """What there is, and which entities of `held` it has no longer."""
+    def compare(self, held: pa.Table, judged_up_to_us: int | None = None) -> Changes:
+        """What there is, and which entities of `held` it has no longer.
+
+        A value that became known after `judged_up_to_us` is from events that the
+        release does not hold yet: it is nothing that could be missing there.
+        """
         count, newest = self._connection.execute(
             "select count(*), make_timestamp(max(event_us)) from latest"
         ).fetchall()[0]
         self._connection.register("held", held)
         vanished = self._connection.execute(
-            "select entity_id from held anti join latest using (entity_id)"
+            "select entity_id from held anti join latest using (entity_id) "
+            "where (held.event_us > ?) is not true",
+            [judged_up_to_us],
         ).fetchall()
         self._connection.unregister("held")
-        return Changes(count, newest, tuple(entity_id for (entity_id,) in vanished))
+        return Changes(
+            count,
+            self._expired_count,
+            newest,
+            tuple(entity_id for (entity_id,) in vanished),
+        )
 
     def changed(self, known: pa.Table, batch_rows: int) -> Iterator[pa.RecordBatch]:
-        """Rows that are newer than `known`, or differ from it at the same moment."""
+        """Rows that are newer than `known`, or differ from it at the same moment; those
+        whose moment is not known there, too."""
         names = ", ".join(f"latest.{_quoted(name)}" for name in self._source.features)
         self._connection.register("known", known)
         changed = self._connection.sql(

@@ -13,7 +13,8 @@ that arrive late, lets an older row overwrite a newer one, and closes a view mea
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,15 +22,15 @@ from typing import TYPE_CHECKING
 
 from nearline.errors import NearlineError
 from nearline.online.configuration import (
-    PROJECT,
     REGISTRY_TTL_SECONDS,
+    named_store,
     reader_configuration,
     registry_file,
     store_file,
-    write_reader_file,
+    write_configurations,
 )
 from nearline.online.definitions import FEATURE_REPO, Definitions, load_definitions
-from nearline.online.encoding import encode_rows, key_encoder, key_offset
+from nearline.online.encoding import encode_rows, key_encoder
 from nearline.online.latest import (
     LatestValues,
     ViewSource,
@@ -37,6 +38,7 @@ from nearline.online.latest import (
     is_in,
     view_source,
 )
+from nearline.online.opening import open_online_values
 from nearline.online.registry import (
     check_only_grows,
     open_registry,
@@ -44,11 +46,15 @@ from nearline.online.registry import (
     register_views,
     registered,
 )
-from nearline.online.store_file import (
-    StoreFile,
-    enable_reading_while_writing,
-    open_store_file,
+from nearline.online.sqlite_values import enable_reading_while_writing
+from nearline.online.values import (
+    OnlineValues,
+    StoredView,
+    microseconds,
+    stored_view,
 )
+from nearline.privacy.suppression import suppressed_keys
+from nearline.publication.releases import read_manifest
 from nearline.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +69,9 @@ class ViewRefresh:
     """What a refresh did to one view. Rows are entities with all their features.
 
     `rows_unchanged` counts the release's entities that needed no write, the store's
-    value being the same or newer; `rows_deleted` those that the release has no longer.
+    value being the same or newer; `rows_deleted` those that the release has no longer,
+    or only with an expired value. `rows_expired` counts the entities of the release
+    that are left out because the view's limit is over for their newest value.
     """
 
     view: str
@@ -72,6 +80,7 @@ class ViewRefresh:
     rows_deleted: int
     newest_event_timestamp: datetime | None
     seconds: float
+    rows_expired: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,7 @@ class _Filling:
 
     view: "FeatureView"
     source: ViewSource
+    stored: StoredView
     is_frozen: bool = False
 
 
@@ -92,20 +102,27 @@ def refresh_online_store(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     pause: Callable[[float], None] = time.sleep,
     on_view: Callable[[ViewRefresh], None] = lambda view: None,
+    now: datetime | None = None,
 ) -> list[ViewRefresh]:
     """Fills and registers everything in `feature_repo` from `release`.
 
     A table that the release lacks is skipped, its values stay; one without rows says
     that nobody has such features any more, and empties the view. Views that are no
     longer defined are kept up as long as they are registered: an app may hold them.
+    Values that became known after the release's last arrival stay, too; those of
+    suppressed visitors do not. What has expired at `now` (by default, by the clock of
+    this machine) is neither written nor kept.
 
     Raises:
         NearlineError: a definition does not fit the release or what is registered
             (nothing is written then), or a file cannot be read or written.
+        OnlineStoreUnavailableError: the store did not answer in time; the next refresh
+            goes on from there.
     """
     defined = load_definitions(feature_repo, settings.home)
     settings.online.mkdir(parents=True, exist_ok=True)
     configuration = reader_configuration(settings, registry_ttl_seconds)
+    named_before = named_store(settings)
     try:
         _check_drift(release, defined)
         enable_reading_while_writing(registry_file(settings))
@@ -113,8 +130,16 @@ def refresh_online_store(
             before = registered(registry)
             check_only_grows(before, defined)
             fillings = _fillings(release, before, defined)
-            enable_reading_while_writing(store_file(settings))
-            done = _fill(store_file(settings), release, fillings, on_view)
+            with closing(open_online_values(settings)) as values:
+                done = _fill(
+                    values,
+                    release,
+                    fillings,
+                    now or datetime.now(UTC),
+                    _judged_up_to(release),
+                    on_view,
+                )
+                _forget_suppressed(settings, values)
             register_views(registry, defined)
             register_services(
                 registry, defined, timedelta(seconds=registry_ttl_seconds), clock, pause
@@ -123,8 +148,34 @@ def refresh_online_store(
         raise NearlineError(
             f"the online store cannot be written: {error}; what apps read is as before"
         ) from error
-    write_reader_file(settings, configuration)
+    write_configurations(settings, configuration)
+    if settings.online_store != "sqlite" and named_before == settings.online_store:
+        _remove_left_file(settings)
     return done
+
+
+def _remove_left_file(settings: Settings) -> None:
+    """Takes away the file of before a change to another store.
+
+    Nobody renews it or erases people in it any more. It outlives the change by one
+    refresh, so that apps that still read it can be started anew.
+    """
+    for suffix in ("", "-wal", "-shm"):
+        path = store_file(settings)
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _judged_up_to(release: Path) -> int | None:
+    manifest = read_manifest(release)
+    if manifest is None or manifest.data_up_to is None:
+        return None
+    return microseconds(datetime.fromisoformat(manifest.data_up_to))
+
+
+def _forget_suppressed(settings: Settings, values: OnlineValues) -> None:
+    """The release has nothing of them; something newer may have come past it."""
+    encode_key = key_encoder("visitor_id")
+    values.delete_entities([*map(encode_key, suppressed_keys(settings, "visitor"))])
 
 
 def _check_drift(release: Path, defined: Definitions) -> None:
@@ -139,75 +190,66 @@ def _fillings(
     release: Path, before: Definitions, defined: Definitions
 ) -> list[_Filling]:
     entities = {entity.name: entity for entity in (*before.entities, *defined.entities)}
-    fillings = [
-        _Filling(view, view_source(view, entities))
-        for view in sorted(defined.views, key=lambda view: view.name)
-    ]
     names = {view.name for view in defined.views}
-    for view in before.views:
-        if view.name in names:
-            continue
+    views = [
+        *sorted(defined.views, key=lambda view: view.name),
+        *(view for view in before.views if view.name not in names),
+    ]
+    fillings = []
+    for view in views:
         source = view_source(view, entities)
-        if is_in(release, source) and drift(release, source):
+        stored = stored_view(view, entities.values())
+        if view.name not in names and is_in(release, source) and drift(release, source):
             # Nothing to renew it with; erased keys must leave it all the same.
             source = replace(source, features={})
-            fillings.append(_Filling(view, source, is_frozen=True))
+            fillings.append(_Filling(view, source, stored, is_frozen=True))
         else:
-            fillings.append(_Filling(view, source))
+            fillings.append(_Filling(view, source, stored))
     return fillings
 
 
 def _fill(
-    path: Path,
+    values: OnlineValues,
     release: Path,
     fillings: list[_Filling],
+    now: datetime,
+    judged_up_to_us: int | None,
     on_view: Callable[[ViewRefresh], None],
 ) -> list[ViewRefresh]:
-    from feast.infra.online_stores.helpers import compute_table_id
-
     done = []
-    with open_store_file(path) as store:
-        tables = {
-            filling.view.name: compute_table_id(PROJECT, filling.view)
-            for filling in fillings
-        }
-        _create_tables(path, sorted(set(tables.values()) - store.tables()))
-        store.keep_only(tables.values())
-        for filling in fillings:
-            started = time.perf_counter()
-            table = tables[filling.view.name]
-            store.add_clock(table)
-            refreshed = _fill_view(store, table, release, filling)
-            refreshed = replace(refreshed, seconds=time.perf_counter() - started)
-            on_view(refreshed)
-            done.append(refreshed)
+    for filling in fillings:
+        values.prepare(filling.stored)
+    values.keep_only(filling.stored for filling in fillings)
+    for filling in fillings:
+        started = time.perf_counter()
+        known_since_us = filling.stored.known_since(now)
+        if known_since_us is not None:
+            values.expire(filling.stored, known_since_us)
+        refreshed = _fill_view(
+            values, release, filling, known_since_us, judged_up_to_us
+        )
+        refreshed = replace(refreshed, seconds=time.perf_counter() - started)
+        on_view(refreshed)
+        done.append(refreshed)
     return done
 
 
-def _create_tables(path: Path, names: Iterable[str]) -> None:
-    """Makes empty tables exactly as Feast does."""
-    from feast.infra.online_stores.sqlite import SqliteTable
-
-    for name in names:
-        table = SqliteTable(str(path), name)
-        try:
-            table.update()  # type: ignore[no-untyped-call]
-        finally:
-            table.conn.close()
-
-
 def _fill_view(
-    store: StoreFile, table: str, release: Path, filling: _Filling
+    values: OnlineValues,
+    release: Path,
+    filling: _Filling,
+    known_since_us: int | None,
+    judged_up_to_us: int | None,
 ) -> ViewRefresh:
-    source = filling.source
+    source, stored = filling.source, filling.stored
     nothing = ViewRefresh(source.view, 0, 0, 0, None, 0.0)
     if not is_in(release, source):
         return nothing
-    offset = key_offset(source.join_key)
     encode_key = key_encoder(source.join_key)
-    latest = LatestValues(release, source)
+    latest = LatestValues(release, source, known_since_us)
     try:
-        changes = latest.compare(store.held(table, offset))
+        held = values.held(stored)
+        changes = latest.compare(held, judged_up_to_us)
         written = 0
         if not filling.is_frozen:
             kinds = {
@@ -215,11 +257,11 @@ def _fill_view(
                 for field in filling.view.features
             }
             features = {name: kinds[name] for name in source.features}
-            known = store.known(table, offset, min(features))
-            for batch in latest.changed(known, BATCH_ENTITIES):
-                rows = encode_rows(batch, encode_key, features)
-                written += store.write(table, rows)
-        store.delete(table, [encode_key(gone) for gone in changes.vanished])
+            for batch in latest.changed(held, BATCH_ENTITIES):
+                written += values.write(
+                    stored, encode_rows(batch, encode_key, features)
+                )
+        values.delete(stored, [encode_key(gone) for gone in changes.vanished])
     finally:
         latest.close()
     return replace(
@@ -228,4 +270,5 @@ def _fill_view(
         rows_unchanged=changes.entity_count - written,
         rows_deleted=len(changes.vanished),
         newest_event_timestamp=changes.newest_event_timestamp,
+        rows_expired=changes.expired_count,
     )

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests marked `services` need: a browser and a Java runtime from
+# Installs what the tests marked `services` need: a browser, Redis and a Java runtime from
 # Debian's packages, and the jars of an Apache Kafka broker from Maven Central.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -7,6 +7,7 @@ jars="${NEARLINE_SERVICES:-$HOME/.cache/nearline-services}/kafka-4.3.1"
 
 missing=()
 command -v chromium > /dev/null || missing+=(chromium)
+command -v redis-server > /dev/null || missing+=(redis-server)
 command -v java > /dev/null || missing+=(default-jre-headless)
 if [ ! -f "$jars/.complete" ]; then
   command -v mvn > /dev/null || missing+=(maven)
