@@ -28,6 +28,15 @@ class Arrivals:
     events: pa.Table
     rejected_count: int
 
+    def received_at(self) -> list[datetime]:
+        """When each event arrived (UTC)."""
+        moments: list[Any] = self.events["received_at"].to_pylist()
+        return [moment.replace(tzinfo=UTC) for moment in moments]
+
+    def visitors(self) -> list[str]:
+        """Whose events these are, each once."""
+        return [str(visitor) for visitor in set(self.events["visitor_id"].to_pylist())]
+
 
 def read_arrivals(records: Iterable[LogRecord]) -> Arrivals:
     """The events that `records` hold, as the landing understands them."""

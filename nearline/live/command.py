@@ -109,7 +109,14 @@ def live(
             nonlocal said_at
             metrics.note_batch(batch)
             totals.batches += not batch.is_idle
-            for name in ("records", "facts", "repeated", "unused", "rejected", "timers"):
+            for name in (
+                "records",
+                "facts",
+                "repeated",
+                "unused",
+                "rejected",
+                "timers",
+            ):
                 setattr(totals, name, getattr(totals, name) + getattr(batch, name))
             totals.rows_written += batch.rows_written
             if batch.waited_seconds is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nearline.live.processor import Batch, Processor
 from nearline.log import LogUnavailableError
-from nearline.online.errors import OnlineStoreUnavailableError
+from nearline.online.values import OnlineStoreUnavailableError
 
 _LOGGER = logging.getLogger(__name__)
 

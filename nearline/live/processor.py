@@ -29,10 +29,10 @@ from nearline.live.arrivals import Arrivals, read_arrivals
 from nearline.live.state import State
 from nearline.live.views import LiveView, live_views
 from nearline.log import EVENTS, EventLog, LogRecord, open_log
-from nearline.online.configuration import PROJECT, store_file
 from nearline.online.definitions import FEATURE_REPO, load_definitions
 from nearline.online.encoding import encode_rows
-from nearline.online.store_file import StoreFile, open_store_file
+from nearline.online.opening import open_online_values
+from nearline.online.values import OnlineValues, expire_values
 from nearline.privacy.suppression import list_digest
 from nearline.publication.live_files import (
     ARRIVALS,
@@ -54,6 +54,7 @@ MAX_RECORDS = 5_000
 MAX_TIMERS = 2_000
 """Entities of one micro-batch that have not acted, but whose time has come."""
 
+_EXPIRE_EVERY = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -128,9 +129,10 @@ class Processor:
                 "create temp table served (view varchar, entity_id varchar, "
                 "event_us bigint, fingerprint bigint)"
             )
-            self._store: StoreFile = self._opened.enter_context(
-                open_store_file(store_file(settings))
+            self._values: OnlineValues = self._opened.enter_context(
+                closing(open_online_values(settings))
             )
+            self._expired_at = datetime.min.replace(tzinfo=UTC)
             self._readers: dict[int, EventLog] = {}
             self._release = self._adopt(settings.published.resolve())
             self._suppressed: str | None = None
@@ -177,6 +179,9 @@ class Processor:
         records = self._read()
         arrivals = read_arrivals(records)
         now = self._now(arrivals)
+        if now - self._expired_at >= _EXPIRE_EVERY:
+            expire_values(self._values, [v.stored for v in self._release.views], now)
+            self._expired_at = now
         if not records and not self._is_anything_due(now):
             return Batch()
         while True:
@@ -194,10 +199,8 @@ class Processor:
     def _now(self, arrivals: Arrivals) -> datetime:
         """The clock's time, or that of the newest arrival where a clock is behind."""
         now = self._clock().astimezone(UTC)
-        if arrivals.events.num_rows:
-            newest = max(arrivals.events["received_at"].to_pylist())
-            now = max(now, newest.replace(tzinfo=UTC))
-        return now
+        received = arrivals.received_at()
+        return max(now, *received) if received else now
 
     def _is_anything_due(self, now: datetime) -> bool:
         off = [v.model.name for v in self._release.views if v.name in self._release.off]
@@ -220,7 +223,9 @@ class Processor:
         try:
             counts = self._add_facts(records, arrivals)
             views = [
-                view for view in self._release.views if view.name not in self._release.off
+                view
+                for view in self._release.views
+                if view.name not in self._release.off
             ]
             self._set_tile_timers(views)
             timers = self._touch(views, now)
@@ -232,7 +237,7 @@ class Processor:
         [[entities]] = connection.execute(
             "select count(*) from (select distinct entity_id, join_key from touched)"
         ).fetchall()
-        oldest = min(arrivals.events["received_at"].to_pylist(), default=None)
+        oldest = min(arrivals.received_at(), default=None)
         return Batch(
             records=len(records),
             rejected=arrivals.rejected_count,
@@ -242,7 +247,7 @@ class Processor:
             seconds=time.perf_counter() - started,
             waited_seconds=None
             if oldest is None
-            else (self._clock() - oldest.replace(tzinfo=UTC)).total_seconds(),
+            else (self._clock() - oldest).total_seconds(),
             **counts,
         )
 
@@ -280,7 +285,7 @@ class Processor:
                 "the published release has no live SQL; run `nearline run` once"
             )
         definitions = load_definitions(self._feature_repo, self._settings.home)
-        views = live_views(definitions, models, PROJECT)
+        views = live_views(definitions, models)
         identity = log_identity(self._settings)
         positions = {}
         if manifest.log == identity:
@@ -289,10 +294,11 @@ class Processor:
                 for place, offset in manifest.log_positions.get(EVENTS, {}).items()
             }
         visitor_models = sorted({v.model.name for v in views if v.is_of_visitors})
-        self._state.adopt(release, identity, positions, visitor_models)
+        if self._state.note("release") != release.name:
+            self._state.adopt(release, identity, positions, visitor_models)
         self._connection.execute("delete from served")
         for view in views:
-            self._store.add_clock(view.table)
+            self._values.prepare(view.stored)
         return _Release(release, views, models[ARRIVED_FACTS].sql)
 
     def _follow_suppression(self) -> None:
@@ -327,7 +333,7 @@ class Processor:
             return
         for view in self._release.views:
             if view.is_of_visitors:
-                self._store.delete(view.table, [view.encode_key(v) for v in gone])
+                self._values.delete(view.stored, [view.encode_key(v) for v in gone])
         connection.execute("begin")
         connection.execute(
             f"delete from facts using {SUPPRESSED} as suppressed "
@@ -338,7 +344,9 @@ class Processor:
             f"delete from timers using {SUPPRESSED} as suppressed "
             "where key_type = 'visitor' and key_value = entity_id"
         )
-        connection.execute("delete from served where list_contains(?, entity_id)", [gone])
+        connection.execute(
+            "delete from served where list_contains(?, entity_id)", [gone]
+        )
         connection.execute("commit")
 
     def _add_facts(
@@ -352,8 +360,7 @@ class Processor:
             "select *, row_number() over () as arrival_number from arrived"
         )
         connection.unregister("arrived")
-        visitors = arrivals.events["visitor_id"].unique().to_pylist()
-        state.load_visitors(self._release.folder, visitors)
+        state.load_visitors(self._release.folder, arrivals.visitors())
         connection.execute(
             f"create or replace temp table {ARRIVALS} as "
             "select * exclude (arrival_number) from arrived_in_order as arrived "
@@ -433,8 +440,10 @@ class Processor:
             [_naive(now), _naive(now)],
         )
         connection.unregister("keys")
-        connection.execute("insert into touched select * from due anti join touched "
-                           "using (model, join_key, entity_id)")
+        connection.execute(
+            "insert into touched select * from due anti join touched "
+            "using (model, join_key, entity_id)"
+        )
         [[due]] = connection.execute(
             "select count(*) from (select distinct entity_id, join_key from due)"
         ).fetchall()
@@ -519,8 +528,8 @@ class Processor:
         )
         if changed.num_rows:
             for batch in changed.to_batches():
-                self._store.write(
-                    view.table, encode_rows(batch, view.encode_key, dict(view.kinds))
+                self._values.write(
+                    view.stored, encode_rows(batch, view.encode_key, dict(view.kinds))
                 )
             self._note_served(view, changed)
         return int(changed.num_rows)

@@ -134,7 +134,9 @@ class State:
             raise
 
     def write_note(self, name: str, value: str) -> None:
-        self.connection.execute("insert or replace into notes values (?, ?)", [name, value])
+        self.connection.execute(
+            "insert or replace into notes values (?, ?)", [name, value]
+        )
 
     def move_to(self, positions: Mapping[int, int]) -> None:
         for place, offset in positions.items():
@@ -200,5 +202,3 @@ class State:
 
 def _file(path: Path) -> str:
     return "read_parquet('" + str(path).replace("'", "''") + "')"
-
-

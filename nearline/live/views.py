@@ -13,12 +13,13 @@ from nearline.online.latest import (
     stored_columns,
     view_source,
 )
+from nearline.online.values import StoredView, stored_view
 from nearline.publication.live_files import LiveModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from feast import FeatureView
+    from feast import Entity, FeatureView
     from feast.value_type import ValueType
 
 
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 class LiveView:
     """One Feast view with the SQL that makes its values.
 
-    `table` is its table in the online store; `columns` selects from the model's rows
+    `stored` is what the online store knows it as; `columns` selects from the model's rows
     what is stored, over which `fingerprint` tells values apart.
     `tile_minutes`: where set, what arrives becomes known at the end of its tile only.
     """
 
     name: str
     model: LiveModel
-    table: str
+    stored: StoredView
     join_key: str
     columns: str
     fingerprint: str
@@ -47,24 +48,21 @@ class LiveView:
 
 
 def live_views(
-    definitions: Definitions, models: Mapping[str, LiveModel], project: str
+    definitions: Definitions, models: Mapping[str, LiveModel]
 ) -> list[LiveView]:
     """The views whose table is made by one of `models`, in the order of their names."""
     entities = {entity.name: entity for entity in definitions.entities}
     views = sorted(definitions.views, key=lambda view: view.name)
-    return list(_live_views(views, entities, models, project))
+    return list(_live_views(views, entities, models))
 
 
 def _live_views(
     views: "Iterable[FeatureView]",
-    entities: Mapping[str, object],
+    entities: "Mapping[str, Entity]",
     models: Mapping[str, LiveModel],
-    project: str,
 ) -> "Iterable[LiveView]":
-    from feast.infra.online_stores.helpers import compute_table_id
-
     for view in views:
-        source: ViewSource = view_source(view, entities)  # type: ignore[arg-type]
+        source: ViewSource = view_source(view, entities)
         model = models.get(Path(source.table).name)
         if model is None:
             continue
@@ -73,7 +71,7 @@ def _live_views(
         yield LiveView(
             name=view.name,
             model=model,
-            table=compute_table_id(project, view),
+            stored=stored_view(view, entities.values()),
             join_key=source.join_key,
             columns=stored_columns(source),
             fingerprint=fingerprint(source),
