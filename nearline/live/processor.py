@@ -32,7 +32,7 @@ from nearline.log import EVENTS, EventLog, LogRecord, open_log
 from nearline.online.definitions import FEATURE_REPO, load_definitions
 from nearline.online.encoding import encode_rows
 from nearline.online.opening import open_online_values
-from nearline.online.values import OnlineValues, expire_values
+from nearline.online.values import OnlineValues, expire_values, microseconds
 from nearline.privacy.suppression import list_digest
 from nearline.publication.live_files import (
     ARRIVALS,
@@ -54,8 +54,11 @@ MAX_RECORDS = 5_000
 MAX_TIMERS = 2_000
 """Entities of one micro-batch that have not acted, but whose time has come."""
 
+SETTLING = timedelta(seconds=2)
+"""How long the door may take from an event's arrival to the log: what changes by the
+passing of time is made known so much later, what changes by an event at once."""
+
 _EXPIRE_EVERY = timedelta(minutes=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Processor:
     Args:
         clock: the time that values are made for.
         max_records: most records of a micro-batch, over all partitions.
+        settling: how long after its arrival an event may still come into the log.
 
     Raises:
         NearlineError: nothing is published yet.
@@ -110,11 +114,14 @@ class Processor:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         max_records: int = MAX_RECORDS,
         memory_megabytes: int = 1_000,
+        settling: timedelta = SETTLING,
     ) -> None:
         self._settings = settings
         self._feature_repo = feature_repo
         self._clock = clock
         self._max_records = max_records
+        self._settling = settling
+        self._settled_at = datetime.min.replace(tzinfo=UTC)
         self._opened = ExitStack()
         if read_manifest(settings.published) is None:
             raise NearlineError("nothing is published yet; run `nearline run` once")
@@ -176,9 +183,10 @@ class Processor:
         if published != self._release.folder:
             self._release = self._adopt(published)
         self._follow_suppression()
-        records = self._read()
+        settled_at = self._clock() - self._settling
+        records, is_behind = self._read()
         arrivals = read_arrivals(records)
-        now = self._now(arrivals)
+        now = self._settled(settled_at, arrivals, is_behind)
         if now - self._expired_at >= _EXPIRE_EVERY:
             expire_values(self._values, [v.stored for v in self._release.views], now)
             self._expired_at = now
@@ -196,11 +204,20 @@ class Processor:
                 )
                 self._release.off.add(failure.view)
 
-    def _now(self, arrivals: Arrivals) -> datetime:
-        """The clock's time, or that of the newest arrival where a clock is behind."""
-        now = self._clock().astimezone(UTC)
-        received = arrivals.received_at()
-        return max(now, *received) if received else now
+    def _settled(
+        self, settled_at: datetime, arrivals: Arrivals, is_behind: bool
+    ) -> datetime:
+        """The moment up to which everything that arrived has been read.
+
+        What changes by the passing of time is judged at it, and not at the clock: a
+        session that is over by the clock may go on in a record that is still to be read,
+        and a later moment, once written, is not taken back.
+        """
+        if is_behind:
+            read_up_to = max(arrivals.received_at(), default=self._settled_at)
+            settled_at = min(settled_at, read_up_to)
+        self._settled_at = max(self._settled_at, settled_at)
+        return self._settled_at
 
     def _is_anything_due(self, now: datetime) -> bool:
         off = [v.model.name for v in self._release.views if v.name in self._release.off]
@@ -251,8 +268,9 @@ class Processor:
             **counts,
         )
 
-    def _read(self) -> list[LogRecord]:
-        """Records beyond the positions, fairly over the partitions."""
+    def _read(self) -> tuple[list[LogRecord], bool]:
+        """Records beyond the positions, fairly over the partitions; and whether there
+        are more."""
         positions = self._state.positions()
         ends = self._log_ends()
         behind = [place for place, end in ends.items() if positions.get(place, 0) < end]
@@ -260,7 +278,9 @@ class Processor:
         for number, place in enumerate(behind):
             share = (self._max_records - len(records)) // (len(behind) - number)
             records += self._reader(place).read(place, positions.get(place, 0), share)
-        return records
+        for record in records:
+            positions[record.partition] = record.offset + 1
+        return records, any(positions.get(place, 0) < ends[place] for place in behind)
 
     def _log_ends(self) -> dict[int, int]:
         return dict(self._reader(-1).ends())
@@ -496,7 +516,8 @@ class Processor:
         ).fetchall()
         if not touched:
             return 0
-        now_us = (now - _EPOCH) // timedelta(microseconds=1)
+        # A row of an arrival is known whatever the clock says.
+        is_known = f"(event_us <= {microseconds(now)} or event_us = created_us)"
         try:
             connection.execute(
                 f"create or replace temp view {FACTS} as select * from {facts}"
@@ -509,7 +530,7 @@ class Processor:
             )
             changed = connection.sql(
                 "with newest as (select unnest(arg_max(found, (event_us, created_us))) "
-                f"from found where event_us <= {now_us} group by entity_id), "
+                f"from found where {is_known} group by entity_id), "
                 f"marked as (select *, {view.fingerprint} as fingerprint from newest) "
                 "select * from marked anti join "
                 f"(select * from served where view = '{view.name}') "
@@ -523,7 +544,7 @@ class Processor:
         )
         connection.execute(
             f"insert into timers select '{name}', entity_id, "
-            f"make_timestamp(min(event_us)) from found where event_us > {now_us} "
+            f"make_timestamp(min(event_us)) from found where not {is_known} "
             "group by entity_id"
         )
         if changed.num_rows:
