@@ -8,6 +8,7 @@ must have been online. The processor runs the tables' own SQL, so what is proved
 that no fact is lost, doubled or unseen; that the tables are right is `test_features`.
 """
 
+import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -150,7 +151,7 @@ def readings(site: Site) -> list[Reading]:
 
 
 def _stretches(cuts: Sequence[int]) -> Iterator[tuple[int, int]]:
-    yield from zip(cuts, cuts[1:], strict=False)
+    yield from itertools.pairwise(cuts)
 
 
 def _received(row: Row) -> datetime:
