@@ -216,8 +216,8 @@ class Processor:
         if is_behind:
             read_up_to = max(arrivals.received_at(), default=self._settled_at)
             settled_at = min(settled_at, read_up_to)
-        self._settled_at = max(self._settled_at, settled_at)
-        return self._settled_at
+        self._settled_at = settled_at
+        return settled_at
 
     def _is_anything_due(self, now: datetime) -> bool:
         off = [v.model.name for v in self._release.views if v.name in self._release.off]
@@ -275,12 +275,14 @@ class Processor:
         ends = self._log_ends()
         behind = [place for place, end in ends.items() if positions.get(place, 0) < end]
         records: list[LogRecord] = []
+        is_behind = False
         for number, place in enumerate(behind):
             share = (self._max_records - len(records)) // (len(behind) - number)
-            records += self._reader(place).read(place, positions.get(place, 0), share)
-        for record in records:
-            positions[record.partition] = record.offset + 1
-        return records, any(positions.get(place, 0) < ends[place] for place in behind)
+            found = self._reader(place).read(place, positions.get(place, 0), share)
+            # An end may lie beyond the last record that there is.
+            is_behind |= bool(found) and found[-1].offset + 1 < ends[place]
+            records += found
+        return records, is_behind
 
     def _log_ends(self) -> dict[int, int]:
         return dict(self._reader(-1).ends())
@@ -528,13 +530,15 @@ class Processor:
                 "select * from made where entity_id in "
                 f"(select entity_id from touched where model = '{name}')"
             )
+            holds_since = view.stored.known_since(now)
             changed = connection.sql(
                 "with newest as (select unnest(arg_max(found, (event_us, created_us))) "
                 f"from found where {is_known} group by entity_id), "
                 f"marked as (select *, {view.fingerprint} as fingerprint from newest) "
                 "select * from marked anti join "
                 f"(select * from served where view = '{view.name}') "
-                "using (entity_id, event_us, fingerprint)"
+                "using (entity_id, event_us, fingerprint) "
+                f"where event_us >= {holds_since or 0}"
             ).to_arrow_table()
         except duckdb.Error as problem:
             raise _ViewFailed(view.name) from problem

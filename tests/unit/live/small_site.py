@@ -145,7 +145,9 @@ class SmallSite:
                 [
                     NewRecord(
                         "key",
-                        event if isinstance(event, bytes) else json.dumps(event).encode(),
+                        event
+                        if isinstance(event, bytes)
+                        else json.dumps(event).encode(),
                     )
                     for event in events
                 ]
@@ -198,7 +200,9 @@ class SmallSite:
                     "insert into timers values (?, ?, ?)",
                     [model, entity_id, due_at.replace(tzinfo=None)],
                 )
-            connection.execute(f"copy timers to '{timers_file(folder)}' (format parquet)")
+            connection.execute(
+                f"copy timers to '{timers_file(folder)}' (format parquet)"
+            )
         (folder / "live" / "features.json").write_text(
             json.dumps([asdict(model) for model in self.models.values()])
         )

@@ -8,7 +8,6 @@ import pytest
 
 from nearline.errors import LockedError, NearlineError
 from nearline.live import Processor
-from nearline.online.values import OnlineStoreUnavailableError
 from nearline.privacy.suppression import suppress
 from nearline.settings import Settings
 from tests.unit.live.small_site import NOON, SmallSite, run_until_idle, small_site
@@ -168,26 +167,6 @@ def test_the_state_may_be_deleted(site: SmallSite) -> None:
     site.process()
 
     assert site.pages("ada") == [3]
-
-
-def test_store_that_is_away_holds_the_position(
-    site: SmallSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with site.processor() as processor:
-        site.view_page("1")
-        with monkeypatch.context() as away:
-            away.setattr(processor._values, "write", _unavailable)
-            with pytest.raises(OnlineStoreUnavailableError):
-                processor.run_batch()
-            assert processor.lag() == 1
-        run_until_idle(processor)
-        assert processor.lag() == 0
-
-    assert site.pages("ada") == [1]
-
-
-def _unavailable(*arguments: object) -> int:
-    raise OnlineStoreUnavailableError("away")
 
 
 def test_view_whose_sql_fails_is_off_alone_until_the_next_release(
