@@ -70,8 +70,15 @@ class Column:
 
     name: str
     data_type: str
-    description: str
     is_not_null: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A `holds` test of a model: SQL that is true of every row. Few have a name."""
+
+    name: str | None
+    expression: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ class ViewModel:
     """One dbt model as a feature view.
 
     `features` are the contract's columns, in its order, without the key and the two
-    timestamps; `rules` are the model's `holds` tests, SQL that is true of every row.
+    timestamps.
     """
 
     model: str
@@ -92,7 +99,7 @@ class ViewModel:
     window: str | None
     freshness_seconds: float | None
     features: tuple[Column, ...]
-    rules: tuple[str, ...]
+    rules: tuple[Rule, ...]
 
     @property
     def registered_name(self) -> str:
@@ -316,7 +323,6 @@ def _columns(model: _Model) -> dict[str, Column]:
         columns[name] = Column(
             name=name,
             data_type=known,
-            description=" ".join(str(content.get("description", "")).split()),
             is_not_null=_is_not_null(content),
         )
     return columns
@@ -330,11 +336,14 @@ def _is_not_null(column: Mapping[str, Any]) -> bool:
     )
 
 
-def _rules(content: Mapping[str, Any]) -> Iterator[str]:
+def _rules(content: Mapping[str, Any]) -> Iterator[Rule]:
     for test in _tests(content):
-        if isinstance(test, Mapping) and isinstance(test.get("holds"), Mapping):
-            arguments = test["holds"].get("arguments") or test["holds"]
-            yield " ".join(str(arguments["expression"]).split())
+        said = test.get("holds") if isinstance(test, Mapping) else None
+        # One that warns, or is of some rows alone, is no rule of every row.
+        if isinstance(said, Mapping) and not said.get("config"):
+            # Where the arguments are missing, dbt refuses the test.
+            expression = (said.get("arguments") or said).get("expression", "")
+            yield Rule(said.get("name"), " ".join(str(expression).split()))
 
 
 def _tests(content: Mapping[str, Any]) -> Sequence[Any]:

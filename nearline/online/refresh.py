@@ -103,7 +103,7 @@ def refresh_online_store(
         NearlineError: a definition does not fit the release or what is registered
             (nothing is written then), or a file cannot be read or written.
     """
-    defined = load_definitions(feature_repo, settings.home)
+    defined = load_definitions(feature_repo, settings.home, settings.dbt_project)
     settings.online.mkdir(parents=True, exist_ok=True)
     configuration = reader_configuration(settings, registry_ttl_seconds)
     try:
