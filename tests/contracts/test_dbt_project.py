@@ -11,11 +11,8 @@ import yaml
 from nearline.landing.formats import PROVENANCE, Format
 from nearline.landing.nearline_format import NearlineFormat
 from nearline.landing.rees46_format import Rees46Format
-from nearline.publication.tables import (
-    INTERNAL_COLUMNS,
-    PUBLISHED_TABLES,
-    PublishedTable,
-)
+from nearline.publication.tables import INTERNAL_COLUMNS, PublishedTable
+from tests.releases import PUBLISHED_TABLES
 
 DBT_PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 MODELS = sorted((DBT_PROJECT / "models").rglob("*.sql"))

@@ -18,8 +18,9 @@ from nearline.publication.releases import (
     remove_old_releases,
     write_candidate,
 )
-from nearline.publication.tables import PUBLISHED_TABLES, scan, table_path
+from nearline.publication.tables import scan, table_path
 from nearline.settings import Settings
+from tests.releases import PUBLISHED_TABLES
 from tests.unit.publication.small_warehouse import (
     DAYS,
     FACTS,
