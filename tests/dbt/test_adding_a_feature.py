@@ -118,24 +118,14 @@ def test_its_checks_follow_from_its_yaml(followed: Followed) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("said", "planted", "word"),
-    [
-        ("data_type: bigint", "data_type: varchar", "data type mismatch"),
-        ("name: search_count_24h", "name: search_count_1d", "missing in definition"),
-    ],
-)
-def test_sql_that_has_drifted_from_its_yaml_is_not_built(
-    followed: Followed, said: str, planted: str, word: str
-) -> None:
+def test_sql_that_has_drifted_from_its_yaml_is_not_built(followed: Followed) -> None:
     path = followed.warehouse.project / "models" / "features" / f"{MODEL}.yml"
     before = path.read_text()
-    assert before.count(said) == 1
-    path.write_text(before.replace(said, planted))
+    assert before.count("data_type: bigint") == 1
+    path.write_text(before.replace("data_type: bigint", "data_type: varchar"))
     try:
         told = followed.warehouse.dbt_refusal("run", "--select", MODEL)
     finally:
         path.write_text(before)
     assert "This model has an enforced contract that failed" in told
-    assert word in told
-    assert "search_count_24h" in told
+    assert re.search(r"search_count_24h .*data type mismatch", told)

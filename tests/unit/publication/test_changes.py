@@ -14,8 +14,10 @@ from nearline.publication.changes import (
     read_changes,
     write_changes,
 )
+from nearline.publication.tables import published_tables
 from nearline.settings import Settings
-from tests.releases import PUBLISHED_TABLES
+from tests.described_views import ONE_HOUR, described, write_project
+from tests.releases import FEATURE_VIEWS, PUBLISHED_TABLES
 from tests.unit.publication.small_warehouse import (
     NOON,
     build_fact,
@@ -186,3 +188,21 @@ def test_what_is_written_is_read_back(settings: Settings, before: Path) -> None:
     assert read_changes(settings, "r2") == changes
     assert read_changes(settings, "r1") is None
     assert replace(changes, after="r3") != changes
+
+
+def test_a_table_that_is_no_longer_published_is_told_by_its_rows(
+    settings: Settings, before: Path, tmp_path: Path
+) -> None:
+    project = write_project(tmp_path / "project", described())
+    fewer = settings.model_copy(update={"dbt_project": project})
+    changes = compare_releases(before, write(fewer, "r2"), published_tables(project))
+
+    gone = {table.table: table for table in FEATURE_TABLES if table.table != ONE_HOUR}
+    assert len(gone) > 1
+    assert different(changes) == gone
+
+
+FEATURE_TABLES = [
+    TableChanges(view.model, 2, 0, added=0, removed=2, changed=0)
+    for view in FEATURE_VIEWS
+]
