@@ -26,6 +26,11 @@ from tests.unit.publication.small_warehouse import (
     write_and_publish,
 )
 
+FEATURE_TABLES = [
+    TableChanges(view.model, 2, 0, added=0, removed=2, changed=0)
+    for view in FEATURE_VIEWS
+]
+
 
 @pytest.fixture
 def before(settings: Settings) -> Path:
@@ -200,9 +205,3 @@ def test_a_table_that_is_no_longer_published_is_told_by_its_rows(
     gone = {table.table: table for table in FEATURE_TABLES if table.table != ONE_HOUR}
     assert len(gone) > 1
     assert different(changes) == gone
-
-
-FEATURE_TABLES = [
-    TableChanges(view.model, 2, 0, added=0, removed=2, changed=0)
-    for view in FEATURE_VIEWS
-]
