@@ -26,6 +26,8 @@ class Family(StrEnum):
     BOOLEAN = "boolean"
     TIMESTAMP = "timestamp"
     DATE = "date"
+    TEXTS = "list of texts"
+    INTEGERS = "list of integers"
 
 
 @dataclass(frozen=True, slots=True)

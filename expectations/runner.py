@@ -34,7 +34,7 @@ from expectations.results import (
     blocking,
     write_checks,
 )
-from expectations.suites import RAW_SUITES, RELEASE_SUITES, REQUIRED_TABLES
+from expectations.suites import RAW_SUITES, release_suites
 from expectations.suites.raw import (
     NEARLINE_COLUMNS,
     declared_columns,
@@ -49,7 +49,7 @@ from expectations.validation import (
 from nearline.errors import InputError
 from nearline.events.contract import Event, schema_file_name
 from nearline.landing.declarations import find_declarations
-from nearline.publication.tables import scan
+from nearline.publication.tables import published_tables, scan
 from nearline.settings import load_settings
 
 __all__ = ["CheckResult", "blocking", "check_raw", "check_release"]
@@ -72,7 +72,7 @@ def check_release(
     quality_dir: Path,
     data_docs_dir: Path | None = None,
     *,
-    required_tables: Collection[str] = REQUIRED_TABLES,
+    required_tables: Collection[str] | None = None,
     clock: Callable[[], datetime] = _now,
 ) -> list[CheckResult]:
     """Checks every table of a candidate release; publishes and stops nothing.
@@ -81,14 +81,18 @@ def check_release(
     given `data_docs_dir`, the Data Docs, in place of those that were there.
 
     Args:
-        required_tables: a table that is absent is an error that blocks; an empty one
-            passes.
+        required_tables: those whose absence is an error that blocks (an empty one passes);
+            None: all that are published.
 
     Raises:
-        InputError: `release_dir` is no directory.
+        InputError: `release_dir` is no directory, or a feature view is described in a
+            way that cannot be served.
     """
     if not release_dir.is_dir():
         raise InputError(f"no release at {release_dir}; build one first")
+    dbt_project = load_settings().dbt_project
+    if required_tables is None:
+        required_tables = {table.name for table in published_tables(dbt_project)}
     # From the files, not from a list: privacy covers what nobody declared, too.
     present = sorted(entry.stem for entry in release_dir.glob("[!.]*.parquet"))
     sources = {table: scan(release_dir, table) for table in present}
@@ -105,7 +109,7 @@ def check_release(
         for table in sorted(set(required_tables) - set(present))
     ]
     checked_at = clock()
-    found, evaluation = _check(sources, RELEASE_SUITES, with_privacy=True)
+    found, evaluation = _check(sources, release_suites(dbt_project), with_privacy=True)
     results = absent + found
     write_checks(
         quality_dir / release_dir.name / CHECKS_FILE,

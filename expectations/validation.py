@@ -45,7 +45,7 @@ _COUNTS = (
     "unexpected_percent_nonmissing",
     "observed_value",
 )
-_FAMILY_OF_TYPE = """
+_FAMILY_OF_TYPE = r"""
     case
         when data_type in ('VARCHAR', 'JSON') or data_type like 'ENUM%' then 'text'
         when regexp_full_match(data_type, 'U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER')
@@ -55,6 +55,9 @@ _FAMILY_OF_TYPE = """
         when data_type like 'TIMESTAMP%' and data_type not like '%TIME ZONE'
             then 'timestamp'
         when data_type = 'DATE' then 'date'
+        when data_type = 'VARCHAR[]' then 'list of texts'
+        when regexp_full_match(data_type, '((TINY|SMALL|BIG)INT|INTEGER)\[\]')
+            then 'list of integers'
         else 'other'
     end
 """

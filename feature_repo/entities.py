@@ -4,18 +4,19 @@ Belongs here: the keys. What is known about a key is in `views.py`, what an app 
 in `services.py`.
 """
 
+from dbt_models import JOIN_KEYS
 from feast import Entity, ValueType
 
 visitor = Entity(
     name="visitor",
-    join_keys=["visitor_id"],
+    join_keys=[JOIN_KEYS["visitor"]],
     value_type=ValueType.STRING,
     description="One browser or device, by its pseudonym.",
 )
 
 item = Entity(
     name="item",
-    join_keys=["item_id"],
+    join_keys=[JOIN_KEYS["item"]],
     value_type=ValueType.STRING,
     description="One item of the catalogue, by the shop's own id.",
 )

@@ -20,6 +20,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nearline.feature_views import find_feature_views
+from nearline.publication.tables import published_tables
+
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
 
@@ -40,14 +43,20 @@ def _columns(text: str, kind: pa.DataType) -> dict[str, pa.DataType]:
 
 
 _CLOCK = _columns("event_timestamp created_timestamp", _TIME)
-_VISITOR_COUNTS = (
-    "page_view_count",
-    "item_view_count",
-    "add_to_cart_count",
-    "purchase_count",
-    "revenue_cents",
-)
-_ITEM_COUNTS = ("view_count", "add_to_cart_count", "purchase_count")
+_TYPES = {
+    "bigint": _LONG,
+    "integer": _INT,
+    "double": _REAL,
+    "float": pa.float32(),
+    "varchar": _TEXT,
+    "boolean": _BOOL,
+    "timestamp": _TIME,
+    "varchar[]": pa.list_(_TEXT),
+    "bigint[]": pa.list_(_LONG),
+}
+DBT_PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
+FEATURE_VIEWS = find_feature_views(DBT_PROJECT)
+PUBLISHED_TABLES = published_tables(DBT_PROJECT)
 
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "fct_events": {
@@ -207,30 +216,12 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         ),
     },
     **{
-        f"ftr_visitor__activity_{window}": {
-            "visitor_id": _TEXT,
+        view.model: {
+            view.join_key: _TEXT,
             **_CLOCK,
-            **{f"{count}_{window}": _LONG for count in _VISITOR_COUNTS},
-            f"engaged_seconds_{window}": _REAL,
+            **{feature.name: _TYPES[feature.data_type] for feature in view.features},
         }
-        for window in ("5m", "1h", "24h", "7d", "30d")
-    },
-    "ftr_visitor__latest": {
-        "visitor_id": _TEXT,
-        **_CLOCK,
-        "last_event_at": _TIME,
-        **_columns(
-            "last_page_type last_item_id last_item_category last_cart_item_id", _TEXT
-        ),
-        "last_purchase_at": _TIME,
-    },
-    **{
-        f"ftr_item__activity_{window}": {
-            "item_id": _TEXT,
-            **_CLOCK,
-            **{f"{count}_{window}": _LONG for count in _ITEM_COUNTS},
-        }
-        for window in ("24h", "7d")
+        for view in FEATURE_VIEWS
     },
     "ops_quarantine": {
         "source_format": _TEXT,
@@ -748,41 +739,37 @@ def release_tables() -> Tables:
 
 
 def _feature_tables() -> Tables:
+    """A row of each feature view, of `v_anna00001` or of the item that she bought."""
     known_at = NOON + timedelta(seconds=61)
-    clock = {"event_timestamp": known_at, "created_timestamp": known_at}
-    tables: Tables = {
-        "ftr_visitor__latest": [
-            {
-                "visitor_id": "v_anna00001",
-                **clock,
-                "last_event_at": NOON + timedelta(seconds=60),
-                "last_page_type": "product",
-                "last_item_id": "sku-00123",
-                "last_item_category": "shoes",
-                "last_cart_item_id": "sku-00123",
-                "last_purchase_at": NOON + timedelta(seconds=60),
-            }
-        ]
+    entities = {"visitor_id": "v_anna00001", "item_id": "sku-00123"}
+    values = {
+        "bigint": 1,
+        "integer": 1,
+        "double": 20.0,
+        "float": 20.0,
+        "varchar": "sku-00123",
+        "boolean": True,
+        "timestamp": NOON + timedelta(seconds=60),
+        "varchar[]": ["sku-00123"],
+        "bigint[]": [1],
     }
-    for window in ("5m", "1h", "24h", "7d", "30d"):
-        tables[f"ftr_visitor__activity_{window}"] = [
+    named = {"last_page_type": "product", "last_item_category": "shoes"}
+    return {
+        view.model: [
             {
-                "visitor_id": "v_anna00001",
-                **clock,
-                **{f"{count}_{window}": 1 for count in _VISITOR_COUNTS[:4]},
-                f"revenue_cents_{window}": 4999,
-                f"engaged_seconds_{window}": 20.0,
+                view.join_key: entities[view.join_key],
+                "event_timestamp": known_at,
+                "created_timestamp": known_at,
+                **{
+                    feature.name: 4999
+                    if feature.name.startswith("revenue_cents")
+                    else named.get(feature.name, values[feature.data_type])
+                    for feature in view.features
+                },
             }
         ]
-    for window in ("24h", "7d"):
-        tables[f"ftr_item__activity_{window}"] = [
-            {
-                "item_id": "sku-00123",
-                **clock,
-                **{f"{count}_{window}": 1 for count in _ITEM_COUNTS},
-            }
-        ]
-    return tables
+        for view in FEATURE_VIEWS
+    }
 
 
 def write_release(

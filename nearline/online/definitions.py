@@ -8,22 +8,23 @@ Feast's own loader is not used: it depends on the working directory, keeps the m
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from nearline.errors import NearlineError
+from nearline.feature_views import FEATURE_REPO
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from feast import Entity, FeatureService, FeatureView
 
-T = TypeVar("T")
+__all__ = ["FEATURE_REPO", "Definitions", "load_definitions"]
 
-FEATURE_REPO = Path(__file__).resolve().parents[2] / "feature_repo"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,14 @@ class Definitions:
     services: "tuple[FeatureService, ...]"
 
 
-def load_definitions(folder: Path, home: Path) -> Definitions:
+def load_definitions(
+    folder: Path, home: Path, dbt_project: Path | None = None
+) -> Definitions:
     """The definitions in `folder`, with sources below `home`.
+
+    Args:
+        dbt_project: where the feature views are described; else what
+            `$NEARLINE_DBT_PROJECT` says, or the project beside `folder`.
 
     Raises:
         NearlineError: a file cannot be imported, or defines a kind of view that the
@@ -45,7 +52,10 @@ def load_definitions(folder: Path, home: Path) -> Definitions:
     from feast import Entity, FeatureService, FeatureView
     from feast.base_feature_view import BaseFeatureView
 
-    with _importable(folder, home) as names:
+    variables = {"NEARLINE_HOME": home}
+    if dbt_project is not None:
+        variables["NEARLINE_DBT_PROJECT"] = dbt_project
+    with _importable(folder, variables) as names:
         modules = [_load(folder, name) for name in names]
     views = _defined(modules, FeatureView)
     for view in _defined(modules, BaseFeatureView):  # type: ignore[type-abstract]
@@ -81,18 +91,19 @@ def _defined(modules: "list[ModuleType]", kind: type[T]) -> list[T]:
 
 
 @contextmanager
-def _importable(folder: Path, home: Path) -> Iterator[list[str]]:
+def _importable(folder: Path, variables: Mapping[str, Path]) -> Iterator[list[str]]:
     """Lets the folder's modules be imported by their bare names, and forgets them.
 
-    Bare names are what `feast apply` gives them. They are too common to stay.
+    Bare names are what `feast apply` gives them. They are too common to stay. Paths are
+    told by environment variables, as `feast apply` is told.
     """
     names = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
     if not names:
         raise NearlineError(f"no feature definitions in {folder}")
     set_aside = {name: sys.modules.pop(name) for name in names if name in sys.modules}
-    home_before = os.environ.get("NEARLINE_HOME")
+    before = {name: os.environ.get(name) for name in variables}
     writes_bytecode = sys.dont_write_bytecode
-    os.environ["NEARLINE_HOME"] = str(home.absolute())
+    os.environ.update({name: str(path.absolute()) for name, path in variables.items()})
     sys.dont_write_bytecode = True
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
@@ -101,10 +112,11 @@ def _importable(folder: Path, home: Path) -> Iterator[list[str]]:
     finally:
         sys.path.remove(str(folder))
         sys.dont_write_bytecode = writes_bytecode
-        if home_before is None:
-            del os.environ["NEARLINE_HOME"]
-        else:
-            os.environ["NEARLINE_HOME"] = home_before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
         for name in names:
             sys.modules.pop(name, None)
         sys.modules.update(set_aside)

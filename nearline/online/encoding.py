@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from nearline.errors import NearlineError
 from nearline.online.values import EntityRow, microseconds
 
 if TYPE_CHECKING:
@@ -61,7 +62,11 @@ def encode_rows(
     encode_key: Callable[[str], bytes],
     features: "dict[str, ValueType]",
 ) -> Iterator[EntityRow]:
-    """Rows of `entity_id, event_us, created_us, fingerprint` and the features."""
+    """Rows of `entity_id, event_us, created_us, fingerprint` and the features.
+
+    Raises:
+        NearlineError: a list has a null inside.
+    """
     columns = [
         _encode_column(name, batch.column(name), kind)
         for name, kind in features.items()
@@ -106,13 +111,31 @@ def _encode_column(
     from feast.infra.online_stores.helpers import extract_text_and_num
     from feast.type_map import python_values_to_proto_values
 
-    coded = column.dictionary_encode()
-    protos = python_values_to_proto_values(coded.dictionary.to_pylist(), kind)
+    values, indices = _distinct(name, column)
+    protos = python_values_to_proto_values(values, kind) if values else []
     encoded: list[_Value] = [
         (name, proto.SerializeToString(), extract_text_and_num(proto, False)[0])
         for proto in protos
     ]
     null: _Value = (name, b"", None)
-    return [
-        null if index is None else encoded[index] for index in coded.indices.to_pylist()
+    return [null if index is None else encoded[index] for index in indices]
+
+
+def _distinct(name: str, column: "pa.Array[Any]") -> tuple[list[Any], list[int | None]]:
+    """The distinct values of a column but null, and which of them each row has."""
+    if not pa.types.is_list(column.type):
+        coded = column.dictionary_encode()
+        return coded.dictionary.to_pylist(), coded.indices.to_pylist()
+    if column.flatten().null_count:  # type: ignore[attr-defined]
+        # Feast would store an empty text or a zero in its place.
+        raise NearlineError(
+            f"feature {name}: a list has a null inside, which cannot be stored; "
+            "leave nulls out in the SQL, as with list_filter or `filter (where ...)`"
+        )
+    # Arrow has no dictionary of lists.
+    numbers: dict[tuple[Any, ...], int] = {}
+    indices = [
+        None if row is None else numbers.setdefault(tuple(row), len(numbers))
+        for row in column.to_pylist()
     ]
+    return [list(row) for row in numbers], indices

@@ -29,6 +29,11 @@ _TYPES: Mapping[str, tuple[str, frozenset[str]]] = {
     "FLOAT": ("float", frozenset({"FLOAT"})),
     "DOUBLE": ("double", frozenset({"DOUBLE", "FLOAT"})),
     "UNIX_TIMESTAMP": ("timestamp", frozenset({"TIMESTAMP", "TIMESTAMP_MS"})),
+    "STRING_LIST": ("varchar[]", frozenset({"VARCHAR[]"})),
+    "INT64_LIST": (
+        "bigint[]",
+        frozenset({"BIGINT[]", "INTEGER[]", "SMALLINT[]", "TINYINT[]"}),
+    ),
 }
 
 
@@ -129,7 +134,8 @@ def drift(release: Path, source: ViewSource) -> str | None:
         if column not in found:
             return (
                 f"feature view {source.view}: column {column} is missing in "
-                f"{source.table}; add it to the dbt model or take it out of the view"
+                f"{source.table}; add it to the SQL and run the build again, or take "
+                f"it out of {source.table}.yml"
             )
         if found[column] not in types:
             return (

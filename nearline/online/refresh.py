@@ -119,7 +119,7 @@ def refresh_online_store(
         OnlineStoreUnavailableError: the store did not answer in time; the next refresh
             goes on from there.
     """
-    defined = load_definitions(feature_repo, settings.home)
+    defined = load_definitions(feature_repo, settings.home, settings.dbt_project)
     settings.online.mkdir(parents=True, exist_ok=True)
     configuration = reader_configuration(settings, registry_ttl_seconds)
     named_before = named_store(settings)

@@ -9,10 +9,12 @@ view only ever gains fields, and a service is pointed at something new only afte
 reader has had to read the registry that has it.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nearline.errors import NearlineError
@@ -22,6 +24,8 @@ from nearline.online.definitions import Definitions
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureView
     from feast.infra.registry.base_registry import BaseRegistry
+
+_VERSIONED = re.compile(r"(?P<name>\w+)_v(?P<version>\d+)")
 
 # Covers the milliseconds in which a reader reads the registry table by table.
 _MARGIN = timedelta(seconds=1)
@@ -82,7 +86,8 @@ def check_only_grows(before: Definitions, defined: Definitions) -> None:
         if lost:
             raise NearlineError(
                 f"feature service {service.name}: {min(lost)} is gone; "
-                "apps rely on it, so define a service with the next version instead"
+                "apps rely on it; offer what is new under the service's next version, "
+                f"as in `services: [{_next_service(service.name)}]` in the YAML"
             )
 
 
@@ -154,8 +159,21 @@ def _references(service: "FeatureService") -> set[tuple[str, str]]:
     }
 
 
+def _next_service(name: str) -> str:
+    named = _VERSIONED.fullmatch(name)
+    return f"{named['name']}_v{int(named['version']) + 1}" if named else f"{name}_v2"
+
+
 def _next_version(view: "FeatureView") -> str:
+    """What to do instead of changing `view`, in words of the YAML that describes it."""
+    named = _VERSIONED.fullmatch(view.name)
+    reason = "a running app would fail at it"
+    if named is None:
+        return f"{reason}; define the view anew under its next version"
+    name, version = named["name"], int(named["version"]) + 1
+    table = Path(view.batch_source.path).stem  # type: ignore[union-attr]
+    beside = f"{table.removesuffix(f'_v{version - 1}')}_v{version}"
     return (
-        "a running app would fail at it, so define the view anew under its next "
-        f"version beside {view.name}"
+        f"{reason}; leave {table} as it was and add a model {beside} beside it, whose "
+        f"YAML says `name: {name}` and `version: {version}`"
     )

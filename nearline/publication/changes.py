@@ -6,13 +6,13 @@ things; values are not told.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearline.publication.releases import Manifest, read_manifest
-from nearline.publication.tables import PUBLISHED_TABLES, PublishedTable, table_path
+from nearline.publication.tables import PublishedTable, table_path
 from nearline.replacement import replace_file
 from nearline.settings import Settings
 
@@ -86,12 +86,15 @@ class ReleaseChanges:
         ]
 
 
-def compare_releases(before: Path, after: Path) -> ReleaseChanges:
-    """Compares the published tables of two releases, row by row.
+def compare_releases(
+    before: Path, after: Path, published: Iterable[PublishedTable]
+) -> ReleaseChanges:
+    """Compares the `published` tables of two releases, row by row.
 
-    Days that one release has from the other are the same file and are not read. Where
-    the suppression list changed between the two, keys of removed rows are left out: they
-    may be those of somebody who was erased.
+    Tables that `after` has no longer are told by their rows alone. Days that one release
+    has from the other are the same file and are not read. Where the suppression list
+    changed between the two, keys of removed rows are left out: they may be those of
+    somebody who was erased.
     """
     import duckdb
 
@@ -109,9 +112,14 @@ def compare_releases(before: Path, after: Path) -> ReleaseChanges:
                 _Side(after, manifest_after),
                 with_removed_keys,
             )
-            for table in PUBLISHED_TABLES
+            for table in published
         )
-    return ReleaseChanges(before.name, after.name, tables)
+    gone = tuple(
+        TableChanges(name, entry.rows, 0, added=0, removed=entry.rows, changed=0)
+        for name, entry in manifest_before.tables.items()
+        if name not in manifest_after.tables
+    )
+    return ReleaseChanges(before.name, after.name, tables + gone)
 
 
 def write_changes(settings: Settings, changes: ReleaseChanges) -> Path:

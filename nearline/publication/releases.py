@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,8 +26,8 @@ from nearline.publication.live_files import write_live_files
 from nearline.publication.rebuilds import current_suppression, current_warehouse
 from nearline.publication.tables import (
     INTERNAL_COLUMNS,
-    PUBLISHED_TABLES,
     PublishedTable,
+    published_tables,
     table_path,
 )
 from nearline.settings import Settings
@@ -105,7 +105,11 @@ def write_candidate(
         ) as warehouse:
             warehouse.execute("set timezone = 'UTC'")
             tables = _write_tables(
-                warehouse, draft, settings.published.resolve(), on_table
+                warehouse,
+                published_tables(settings.dbt_project),
+                draft,
+                settings.published.resolve(),
+                on_table,
             )
             write_live_files(warehouse, draft)
             landings = _last_landings(warehouse)
@@ -138,13 +142,14 @@ def _remove_drafts(settings: Settings) -> None:
 
 def _write_tables(
     warehouse: "duckdb.DuckDBPyConnection",
+    published: Sequence[PublishedTable],
     draft: Path,
     folder_before: Path,
     on_table: Callable[[str], None],
 ) -> dict[str, TableEntry]:
     before = read_manifest(folder_before)
     tables: dict[str, TableEntry] = {}
-    for table in PUBLISHED_TABLES:
+    for table in published:
         on_table(table.name)
         columns = _columns(warehouse, table)
         if table.day_column is None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from nearline.feature_views import find_feature_views
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedTable:
@@ -18,10 +20,7 @@ class PublishedTable:
     day_column: str | None = None
 
 
-_VISITOR_AND_MOMENT = ("visitor_id", "event_timestamp")
-_ITEM_AND_MOMENT = ("item_id", "event_timestamp")
-
-PUBLISHED_TABLES = (
+FACTS_AND_MEASURES = (
     PublishedTable("fct_events", ("event_id",), "event_date"),
     PublishedTable("fct_page_views", ("page_view_id",), "page_view_date"),
     PublishedTable("fct_sessions", ("session_id",), "session_date"),
@@ -51,14 +50,6 @@ PUBLISHED_TABLES = (
     PublishedTable(
         "fct_daily_metrics", ("metric_date", "channel", "device_class", "segment")
     ),
-    PublishedTable("ftr_visitor__activity_5m", _VISITOR_AND_MOMENT),
-    PublishedTable("ftr_visitor__activity_1h", _VISITOR_AND_MOMENT),
-    PublishedTable("ftr_visitor__activity_24h", _VISITOR_AND_MOMENT),
-    PublishedTable("ftr_visitor__activity_7d", _VISITOR_AND_MOMENT),
-    PublishedTable("ftr_visitor__activity_30d", _VISITOR_AND_MOMENT),
-    PublishedTable("ftr_visitor__latest", _VISITOR_AND_MOMENT),
-    PublishedTable("ftr_item__activity_24h", _ITEM_AND_MOMENT),
-    PublishedTable("ftr_item__activity_7d", _ITEM_AND_MOMENT),
     PublishedTable(
         "ops_quarantine",
         ("landing_id", "source_file", "source_row", "quarantined_stage"),
@@ -81,9 +72,26 @@ PUBLISHED_TABLES = (
         ),
     ),
 )
+"""Tables that are there whatever features there are; see `published_tables`."""
 
 INTERNAL_COLUMNS = frozenset({"change_seq"})
 """Bookkeeping of incremental models; it tells of runs, not of behaviour."""
+
+
+def published_tables(dbt_project: Path) -> tuple[PublishedTable, ...]:
+    """Every table of a release: those above, and one for each feature view.
+
+    Feature tables are found in the project's YAML and not in the warehouse: there, a
+    table outlives the model that was taken away, and is missing where a build failed.
+
+    Raises:
+        InputError: a feature view is described in a way that cannot be served.
+    """
+    views = find_feature_views(dbt_project)
+    return (
+        *FACTS_AND_MEASURES,
+        *(PublishedTable(view.model, view.key) for view in views),
+    )
 
 
 def table_path(release: Path, table: str) -> Path:

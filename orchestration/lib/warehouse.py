@@ -14,7 +14,8 @@ from nearline.settings import load_settings
 from orchestration.lib.backfill import Backfill
 
 ROOT = Path(__file__).resolve().parents[2]
-DBT_PROJECT = DbtProject(ROOT / "dbt_project", profiles_dir=ROOT / "dbt_project")
+_PROJECT = load_settings().dbt_project.absolute()
+DBT_PROJECT = DbtProject(_PROJECT, profiles_dir=_PROJECT)
 
 LEARNED_MODELS = "source:learned+"
 """Models that read what Python learnt from other models, and what hangs on them."""

@@ -15,7 +15,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from nearline.publication.tables import PUBLISHED_TABLES
 from tests.dbt import nasty_visitors
 from tests.dbt.conftest import Row
 from tests.dbt.histories import Arrival, History, draw_histories
@@ -35,6 +34,7 @@ from tests.dbt.reference_identity import find_persons
 from tests.dbt.reference_sessions import deduplicate, parse, sessionize
 from tests.dbt.test_sessions import SESSIONS, by_events, expected
 from tests.dbt.warehouse import DBT_PROJECT, Warehouse
+from tests.releases import PUBLISHED_TABLES
 
 
 @pytest.fixture(

@@ -39,7 +39,7 @@ class Warehouse:
 
     @property
     def settings(self) -> Settings:
-        return Settings(home=self.home)
+        return Settings(home=self.home, dbt_project=self.project)
 
     @property
     def file(self) -> Path:

@@ -10,8 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from nearline.publication.tables import PUBLISHED_TABLES
 from tests.pipeline import ROOT
+from tests.releases import PUBLISHED_TABLES
 
 
 @pytest.fixture(scope="module")

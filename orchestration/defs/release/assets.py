@@ -14,7 +14,7 @@ from nearline.publication.releases import (
     remove_old_releases,
     write_candidate,
 )
-from nearline.publication.tables import PUBLISHED_TABLES
+from nearline.publication.tables import published_tables
 from nearline.settings import Settings, load_settings
 from orchestration.lib.code_version import code_version
 from orchestration.lib.locking import RunLock
@@ -30,7 +30,7 @@ class CandidateConfig(dg.Config):
 
 
 @dg.asset(
-    deps=[table.name for table in PUBLISHED_TABLES],
+    deps=[table.name for table in published_tables(load_settings().dbt_project)],
     group_name="release",
     owners=_OWNERS,
     kinds={"parquet"},
@@ -72,7 +72,9 @@ def _changes(settings: Settings, release: Path) -> dict[str, dg.MetadataValue]:
     """
     if read_manifest(settings.published) is None:
         return {}
-    changes = compare_releases(settings.published.resolve(), release)
+    changes = compare_releases(
+        settings.published.resolve(), release, published_tables(settings.dbt_project)
+    )
     write_changes(settings, changes)
     return {
         "changes": dg.MetadataValue.table(

@@ -4,16 +4,22 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from expectations.suites import RELEASE_SUITES, REQUIRED_TABLES
+from expectations.suites import release_suites
+from nearline.publication.tables import published_tables
 from nearline.settings import load_settings
 from orchestration.lib.checking import BLOCKS, WARNS, of_severity, summarize
 
 _CANDIDATE = dg.AssetKey("candidate_release")
-_TABLES = sorted(REQUIRED_TABLES | {suite.table for suite in RELEASE_SUITES})
+
+
+def _tables() -> list[str]:
+    dbt_project = load_settings().dbt_project
+    published = {table.name for table in published_tables(dbt_project)}
+    return sorted(published | {suite.table for suite in release_suites(dbt_project)})
 
 
 def _specs() -> Iterator[dg.AssetCheckSpec]:
-    for table in _TABLES:
+    for table in _tables():
         yield dg.AssetCheckSpec(
             f"quality_{table}",
             asset=_CANDIDATE,
@@ -41,7 +47,7 @@ def release_expectations() -> Iterator[dg.AssetCheckResult]:
         settings.candidate.resolve(), settings.quality, settings.site / "data_docs"
     )
     blocking = of_severity(results, "block")
-    for table in _TABLES:
+    for table in _tables():
         for topic in ("quality", "privacy"):
             found = [r for r in blocking if r.table == table and r.topic == topic]
             yield summarize(_CANDIDATE, f"{topic}_{table}", found, BLOCKS)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,35 +13,88 @@ from nearline.online.configuration import reader_configuration
 from nearline.online.definitions import FEATURE_REPO, load_definitions
 from nearline.online.latest import view_source
 from nearline.settings import Settings
-from tests.releases import SCHEMAS
+from tests.described_views import described, write_project
+from tests.releases import FEATURE_VIEWS
 from tests.unit.online.small_shop import write_feature_repo
 
+VISITOR_FEATURES = (
+    ("page_view_count", "INT64"),
+    ("item_view_count", "INT64"),
+    ("add_to_cart_count", "INT64"),
+    ("purchase_count", "INT64"),
+    ("revenue_cents", "INT64"),
+    ("engaged_seconds", "DOUBLE"),
+)
+ITEM_FEATURES = (
+    ("view_count", "INT64"),
+    ("add_to_cart_count", "INT64"),
+    ("purchase_count", "INT64"),
+)
+RELIED_ON = {
+    **{
+        f"visitor_activity_{window}": [
+            (f"{name}_{window}", kind) for name, kind in VISITOR_FEATURES
+        ]
+        for window in ("5m", "1h", "24h", "7d", "30d")
+    },
+    "visitor_latest": [
+        ("last_event_at", "UNIX_TIMESTAMP"),
+        ("last_page_type", "STRING"),
+        ("last_item_id", "STRING"),
+        ("last_item_category", "STRING"),
+        ("last_cart_item_id", "STRING"),
+        ("last_purchase_at", "UNIX_TIMESTAMP"),
+    ],
+    **{
+        f"item_activity_{window}": [
+            (f"{name}_{window}", kind) for name, kind in ITEM_FEATURES
+        ]
+        for window in ("24h", "7d")
+    },
+}
+"""Views that apps were given, by alias, with their fields: they may only grow."""
 
-def test_our_views_cover_every_feature_column_of_every_feature_table(
+
+def test_what_running_apps_rely_on_is_there_under_its_name_and_type(
+    tmp_path: Path,
+) -> None:
+    defined = load_definitions(FEATURE_REPO, tmp_path)
+    views = {view.name: view for view in defined.views}
+    for alias, fields in RELIED_ON.items():
+        view = views[f"{alias}_v1"]
+        found = [(f.name, f.dtype.to_value_type().name) for f in view.features]
+        assert found[: len(fields)] == fields
+        assert view.ttl == timedelta(days=90)
+        assert view.entities == [alias.partition("_")[0]]
+        assert Path(view.batch_source.path).stem == f"ftr_{alias.replace('_', '__', 1)}"
+
+
+def test_services_offer_what_apps_ask_them_for(tmp_path: Path) -> None:
+    defined = load_definitions(FEATURE_REPO, tmp_path)
+    offered = {
+        service.name: [p.name_to_use() for p in service.feature_view_projections]
+        for service in defined.services
+    }
+    for entity in ("visitor", "item"):
+        asked = [alias for alias in RELIED_ON if alias.startswith(f"{entity}_")]
+        found = offered[f"{entity}_features_v1"]
+        # In this order: the columns of a training set come in it.
+        assert [alias for alias in found if alias in asked] == asked
+
+
+def test_every_described_view_is_loaded_with_the_columns_of_its_contract(
     tmp_path: Path,
 ) -> None:
     defined = load_definitions(FEATURE_REPO, tmp_path)
     entities = {entity.name: entity for entity in defined.entities}
-    covered = {}
-    for view in defined.views:
-        source = view_source(view, entities)
-        covered[source.table] = set(source.features)
-    own = {"visitor_id", "item_id", "event_timestamp", "created_timestamp"}
-    assert covered == {
-        table: set(columns) - own
-        for table, columns in SCHEMAS.items()
-        if table.startswith("ftr_")
+    assert {
+        view.name: (source.table, source.join_key, [f.name for f in view.features])
+        for view in defined.views
+        for source in [view_source(view, entities)]
+    } == {
+        view.view: (view.model, view.join_key, [f.name for f in view.features])
+        for view in FEATURE_VIEWS
     }
-
-
-def test_our_services_offer_every_view(tmp_path: Path) -> None:
-    defined = load_definitions(FEATURE_REPO, tmp_path)
-    offered = {
-        service.name: {p.name for p in service.feature_view_projections}
-        for service in defined.services
-    }
-    assert set(offered) == {"visitor_features_v1", "item_features_v1"}
-    assert set().union(*offered.values()) == {view.name for view in defined.views}
 
 
 def test_fields_of_our_views_carry_nothing_that_must_not_differ(tmp_path: Path) -> None:
@@ -56,10 +110,24 @@ def test_sources_are_below_the_home_that_was_asked_for(tmp_path: Path) -> None:
     assert os.environ.get("NEARLINE_HOME") == before
 
 
+def test_views_are_those_of_the_project_that_was_asked_for(tmp_path: Path) -> None:
+    before = os.environ.get("NEARLINE_DBT_PROJECT")
+    project = write_project(tmp_path / "project", described(version=4))
+    views = load_definitions(FEATURE_REPO, tmp_path, project).views
+    assert [view.name for view in views] == ["activity_v4"]
+    assert os.environ.get("NEARLINE_DBT_PROJECT") == before
+
+
+def test_a_description_that_cannot_be_served_is_named(tmp_path: Path) -> None:
+    project = write_project(tmp_path, described(entity="basket"))
+    with pytest.raises(NearlineError, match=r"feature_view\.entity is 'basket'"):
+        load_definitions(FEATURE_REPO, tmp_path, project)
+
+
 def test_module_names_do_not_stay(tmp_path: Path) -> None:
     path = list(sys.path)
     load_definitions(FEATURE_REPO, tmp_path)
-    assert not {"entities", "views", "services"} & set(sys.modules)
+    assert not {"dbt_models", "entities", "views", "services"} & set(sys.modules)
     assert sys.path == path
 
 

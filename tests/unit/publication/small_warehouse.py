@@ -7,8 +7,9 @@ from typing import Any
 import duckdb
 
 from nearline.publication.releases import publish, write_candidate
-from nearline.publication.tables import PUBLISHED_TABLES, scan
+from nearline.publication.tables import scan
 from nearline.settings import Settings
+from tests.releases import PUBLISHED_TABLES
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")

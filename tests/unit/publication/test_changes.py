@@ -14,7 +14,10 @@ from nearline.publication.changes import (
     read_changes,
     write_changes,
 )
+from nearline.publication.tables import published_tables
 from nearline.settings import Settings
+from tests.described_views import ONE_HOUR, described, write_project
+from tests.releases import FEATURE_VIEWS, PUBLISHED_TABLES
 from tests.unit.publication.small_warehouse import (
     NOON,
     build_fact,
@@ -23,10 +26,19 @@ from tests.unit.publication.small_warehouse import (
     write_and_publish,
 )
 
+FEATURE_TABLES = [
+    TableChanges(view.model, 2, 0, added=0, removed=2, changed=0)
+    for view in FEATURE_VIEWS
+]
+
 
 @pytest.fixture
 def before(settings: Settings) -> Path:
     return write_and_publish(settings, "r1")
+
+
+def changes_since(before: Path, after: Path) -> ReleaseChanges:
+    return compare_releases(before, after, PUBLISHED_TABLES)
 
 
 def different(changes: ReleaseChanges) -> dict[str, TableChanges]:
@@ -38,7 +50,7 @@ def test_releases_with_the_same_rows_do_not_differ(
 ) -> None:
     # Built anew, so that no day is linked and every row is read.
     change(settings, *build_fact("fct_sessions", "second"))
-    changes = compare_releases(before, write(settings, "r2"))
+    changes = changes_since(before, write(settings, "r2"))
 
     assert different(changes) == {}
     assert changes.in_words() == ["No row differs from release r1"]
@@ -55,7 +67,7 @@ def test_rows_are_told_by_key_as_added_removed_or_changed(
         "insert into fct_events values "
         "('new', date '2026-03-09', timestamp '2026-03-09 12:00:00', 1, 2)",
     )
-    changes = compare_releases(before, write(settings, "r2"))
+    changes = changes_since(before, write(settings, "r2"))
 
     assert different(changes) == {
         "fct_events": TableChanges(
@@ -89,7 +101,7 @@ def test_a_row_that_moves_to_another_day_is_changed_not_removed_and_added(
         "update fct_sessions set session_date = date '2026-03-07', change_seq = 2 "
         "where session_id = '2026-03-01-1'",
     )
-    found = different(compare_releases(before, write(settings, "r2")))["fct_sessions"]
+    found = different(changes_since(before, write(settings, "r2")))["fct_sessions"]
 
     assert (found.added, found.removed, found.changed) == (0, 0, 1)
 
@@ -108,7 +120,7 @@ def test_keys_of_several_columns_match_where_a_part_is_null(
         settings,
         "update bridge_identities set person_id = 'p_3' where identifier is null",
     )
-    found = different(compare_releases(one, write(settings, "r3")))
+    found = different(changes_since(one, write(settings, "r3")))
 
     assert found["bridge_identities"].changed == 1
     assert found["bridge_identities"].examples == {
@@ -124,7 +136,7 @@ def test_columns_that_come_and_go_are_named_and_change_no_row(
         "alter table fct_events rename value to measure",
         "alter table fct_sessions alter value type varchar",
     )
-    found = different(compare_releases(before, write(settings, "r2")))
+    found = different(changes_since(before, write(settings, "r2")))
 
     assert found == {
         "fct_events": TableChanges(
@@ -144,7 +156,7 @@ def test_rows_without_the_key_are_compared_whole_and_not_shown(
     settings: Settings, before: Path
 ) -> None:
     change(settings, "update dim_items set value = 'c' where row_number = 1")
-    found = different(compare_releases(before, write(settings, "r2")))["dim_items"]
+    found = different(changes_since(before, write(settings, "r2")))["dim_items"]
 
     assert (found.added, found.removed, found.changed) == (1, 1, 0)
     assert found.examples == {}
@@ -152,7 +164,7 @@ def test_rows_without_the_key_are_compared_whole_and_not_shown(
 
 def test_no_more_than_five_keys_are_shown(settings: Settings, before: Path) -> None:
     change(settings, "update fct_events set value = 99, change_seq = 2")
-    found = different(compare_releases(before, write(settings, "r2")))["fct_events"]
+    found = different(changes_since(before, write(settings, "r2")))["fct_events"]
 
     assert found.changed == 6
     assert len(found.examples["changed"]) == 5
@@ -164,7 +176,7 @@ def test_keys_of_removed_rows_are_left_out_where_somebody_was_suppressed(
     suppress(settings, "visitor", "v_1", "erased", NOON)
     mark_applied(settings, list_digest(settings))
     change(settings, "delete from fct_events where event_id = '2026-03-01-1'")
-    changes = compare_releases(before, write(settings, "r2"))
+    changes = changes_since(before, write(settings, "r2"))
 
     assert different(changes)["fct_events"].removed == 1
     write_changes(settings, changes)
@@ -173,7 +185,7 @@ def test_keys_of_removed_rows_are_left_out_where_somebody_was_suppressed(
 
 def test_what_is_written_is_read_back(settings: Settings, before: Path) -> None:
     change(settings, "update fct_events set value = 99, change_seq = 2")
-    changes = compare_releases(before, write(settings, "r2"))
+    changes = changes_since(before, write(settings, "r2"))
 
     path = write_changes(settings, changes)
 
@@ -181,3 +193,15 @@ def test_what_is_written_is_read_back(settings: Settings, before: Path) -> None:
     assert read_changes(settings, "r2") == changes
     assert read_changes(settings, "r1") is None
     assert replace(changes, after="r3") != changes
+
+
+def test_a_table_that_is_no_longer_published_is_told_by_its_rows(
+    settings: Settings, before: Path, tmp_path: Path
+) -> None:
+    project = write_project(tmp_path / "project", described())
+    fewer = settings.model_copy(update={"dbt_project": project})
+    changes = compare_releases(before, write(fewer, "r2"), published_tables(project))
+
+    gone = {table.table: table for table in FEATURE_TABLES if table.table != ONE_HOUR}
+    assert len(gone) > 1
+    assert different(changes) == gone

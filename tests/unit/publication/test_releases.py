@@ -18,8 +18,10 @@ from nearline.publication.releases import (
     remove_old_releases,
     write_candidate,
 )
-from nearline.publication.tables import PUBLISHED_TABLES, scan, table_path
+from nearline.publication.tables import scan, table_path
 from nearline.settings import Settings
+from tests.described_views import ONE_HOUR, described, write_project
+from tests.releases import PUBLISHED_TABLES
 from tests.unit.publication.small_warehouse import (
     DAYS,
     FACTS,
@@ -51,6 +53,30 @@ def test_a_release_holds_every_published_table(settings: Settings) -> None:
         assert len(rows) == (6 if table.day_column else 2)
     for name in FACTS:
         assert set(day_files(release, name)) == set(DAYS)
+
+
+def test_a_feature_table_is_published_while_its_model_is_described(
+    settings: Settings, tmp_path: Path
+) -> None:
+    # The warehouse keeps what dbt built, whether or not the model is still there.
+    project = write_project(tmp_path / "project", described())
+    fewer = settings.model_copy(update={"dbt_project": project})
+    release = write(fewer, "r1")
+    assert sorted(path.stem for path in release.glob("ftr_*")) == [ONE_HOUR]
+    assert [name for name in _manifest(release).tables if name.startswith("ftr_")] == [
+        ONE_HOUR
+    ]
+
+
+def test_a_described_model_that_was_not_built_is_named(
+    settings: Settings, tmp_path: Path
+) -> None:
+    new = described("ftr_visitor__new", name="new", services=[])
+    project = write_project(tmp_path / "project", described(), new)
+    more = settings.model_copy(update={"dbt_project": project})
+    with pytest.raises(NearlineError, match="has no table ftr_visitor__new; did dbt"):
+        write(more, "r1")
+    assert list(settings.releases.iterdir()) == []
 
 
 def test_the_manifest_says_what_the_release_holds(settings: Settings) -> None:
