@@ -46,7 +46,7 @@ DATA_TYPES = (
 """Types of the contract that can be served."""
 
 _REQUIRED = ("name", "version", "entity", "services", "ttl_days")
-_OPTIONAL = ("window", "freshness_seconds")
+_OPTIONAL = ("window", "freshness_seconds", "tile_minutes")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _VERSIONED = re.compile(r"[a-z][a-z0-9_]*_v[1-9][0-9]*")
 _WINDOW = re.compile(r"[1-9][0-9]*[smhd]")
@@ -291,6 +291,12 @@ def _check_keys(model: _Model, meta: Mapping[str, Any]) -> None:
         raise model.refuse(
             f"feature_view.freshness_seconds is {freshness!r}; use a number above 0, "
             "or null where values are renewed by runs alone"
+        )
+    tile = meta.get("tile_minutes")
+    if tile is not None and (type(tile) is not int or tile < 1):
+        raise model.refuse(
+            f"feature_view.tile_minutes is {tile!r}; use the whole number of minutes of "
+            "the tiles that the SQL has, or null where it has none"
         )
 
 

@@ -306,7 +306,9 @@ class Processor:
             raise NearlineError(
                 "the published release has no live SQL; run `nearline run` once"
             )
-        definitions = load_definitions(self._feature_repo, self._settings.home)
+        definitions = load_definitions(
+            self._feature_repo, self._settings.home, self._settings.dbt_project
+        )
         views = live_views(definitions, models)
         identity = log_identity(self._settings)
         positions = {}

@@ -50,7 +50,8 @@ class LiveView:
 def live_views(
     definitions: Definitions, models: Mapping[str, LiveModel]
 ) -> list[LiveView]:
-    """The views whose table is made by one of `models`, in the order of their names."""
+    """The views whose table is made by one of `models` that promises to be fresh, in the
+    order of their names."""
     entities = {entity.name: entity for entity in definitions.entities}
     views = sorted(definitions.views, key=lambda view: view.name)
     return list(_live_views(views, entities, models))
@@ -64,10 +65,10 @@ def _live_views(
     for view in views:
         source: ViewSource = view_source(view, entities)
         model = models.get(Path(source.table).name)
-        if model is None:
+        meta = model.meta.get("feature_view", {}) if model else {}
+        if model is None or meta.get("freshness_seconds") is None:
             continue
         kinds = {field.name: field.dtype.to_value_type() for field in view.features}
-        meta = model.meta.get("feature_view", {})
         yield LiveView(
             name=view.name,
             model=model,

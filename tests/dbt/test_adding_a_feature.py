@@ -1,7 +1,9 @@
 """The guide on adding a feature view, followed word for word in a copy of the project."""
 
+import json
 import re
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +13,9 @@ import pytest
 
 from expectations.results import CheckResult, blocking
 from expectations.runner import check_release
+from nearline.live import Processor
+from nearline.log import EVENTS as LOG_EVENTS
+from nearline.log import NewRecord, open_log
 from nearline.online import refresh_online_store
 from nearline.publication.releases import publish, write_candidate
 from tests.dbt.nasty_visitors import at, event
@@ -75,6 +80,23 @@ def test_the_feature_is_served_online(followed: Followed) -> None:
     ).to_dict()
     assert found["visitor_searches_24h__search_count_24h"] == [0, 1]
     assert found["visitor_activity_30d__page_view_count_30d"] == [1, None]
+
+
+def test_the_feature_is_kept_up_live(followed: Followed) -> None:
+    settings = followed.warehouse.settings
+    now = at("12:10", day=2).replace(tzinfo=UTC)
+    search = event("e_5", "v_ben00001", at("12:10", day=2), "search")
+    with closing(open_log(settings, LOG_EVENTS)) as log:
+        log.append([NewRecord("v_ben00001", json.dumps(search).encode())])
+    with Processor(settings, clock=lambda: now) as processor:
+        assert processor.run_batch().facts == 1
+        assert processor.views_off == frozenset()
+    store = followed.store()
+    found = store.get_online_features(
+        features=["visitor_searches_24h_v1:search_count_24h"],
+        entity_rows=[{"visitor_id": "v_ben00001"}],
+    ).to_dict()
+    assert found["search_count_24h"] == [2]
 
 
 def test_a_training_set_sees_what_was_known_at_each_moment(followed: Followed) -> None:

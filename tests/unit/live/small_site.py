@@ -78,9 +78,13 @@ group by item_id, known_at
 
 MODELS = {
     "live_feature_facts": LiveModel("live_feature_facts", _FACTS, {}),
-    "ftr_visitor__pages": LiveModel("ftr_visitor__pages", _PAGES, {}),
+    "ftr_visitor__pages": LiveModel(
+        "ftr_visitor__pages", _PAGES, {"feature_view": {"freshness_seconds": 5}}
+    ),
     "ftr_item__views": LiveModel(
-        "ftr_item__views", _VIEWS, {"feature_view": {"tile_minutes": 60}}
+        "ftr_item__views",
+        _VIEWS,
+        {"feature_view": {"freshness_seconds": 3600, "tile_minutes": 60}},
     ),
 }
 

@@ -174,7 +174,10 @@ def test_view_whose_sql_fails_is_off_alone_until_the_next_release(
 ) -> None:
     good = site.models["ftr_item__views"]
     broken = "select item_id, error('broken') as event_timestamp from ({})"
-    site.models["ftr_item__views"] = replace(good, sql=broken.format(good.sql), meta={})
+    at_once = {"feature_view": {"freshness_seconds": 5}}
+    site.models["ftr_item__views"] = replace(
+        good, sql=broken.format(good.sql), meta=at_once
+    )
     site.release("20260501T000001Z")
     with site.processor() as processor:
         site.arrive(site.event("1", "ada", item_id="hat"))
