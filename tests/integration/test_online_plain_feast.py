@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +23,9 @@ from tests.unit.online.small_shop import (
     publish,
     write_table,
 )
+
+# The rows' own time, by which none of them has expired.
+SOON = NOON.replace(tzinfo=UTC) + timedelta(hours=2)
 
 FEAST = Path(sys.executable).parent / "feast"
 
@@ -62,7 +65,7 @@ def test_feast_apply_works_on_a_fresh_checkout_and_agrees_with_the_refresh(
     release = settings.releases / "r1"
     write_release(release, release_tables())
     publish(settings, release)
-    done = refresh_online_store(settings, release, feature_repo=checkout)
+    done = refresh_online_store(settings, release, feature_repo=checkout, now=SOON)
     assert {view.rows_written for view in done} == {1}
     told = feast(checkout, "apply")
     assert "No changes to registry" in told
@@ -76,7 +79,7 @@ def test_feast_apply_on_another_home_uses_the_file_written_there(
     settings = Settings(home=tmp_path / "elsewhere")
     release = settings.releases / "r1"
     write_release(release, release_tables())
-    refresh_online_store(settings, release, feature_repo=checkout)
+    refresh_online_store(settings, release, feature_repo=checkout, now=SOON)
     told = feast(
         checkout,
         "-f",
@@ -106,7 +109,7 @@ def test_an_app_at_the_project_root_reads_the_service(
     settings = Settings(home=checkout.parent / ".nearline")
     release = settings.releases / "r1"
     write_release(release, release_tables())
-    refresh_online_store(settings, release, feature_repo=checkout)
+    refresh_online_store(settings, release, feature_repo=checkout, now=SOON)
     monkeypatch.chdir(checkout.parent)
     answer = in_another_process(README)
     assert answer["page_view_count_1h"] == [1]
@@ -150,5 +153,5 @@ def settings_with_history(tmp_path: Path) -> Settings:
     write_release(release, {**release_tables(), "ftr_visitor__latest": []})
     write_table(release, [activity("ann", 0, 1), activity("ann", 60, 2)], TABLE)
     publish(settings, release)
-    refresh_online_store(settings, release)
+    refresh_online_store(settings, release, now=SOON)
     return settings

@@ -4,6 +4,7 @@ behind a password. What our writers do then, and what a stock Feast client sees.
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from nearline.settings import Settings
 from tests.online_stores import CLUSTER, OnlineStores
 from tests.redis_servers import RedisServer, running_redis
 from tests.unit.online.stored_values import (
+    KEPT_FOR,
+    NOON,
     NOON_US,
     SECOND,
     STORED,
@@ -172,9 +175,11 @@ def test_a_write_to_a_replica_succeeds_once_it_is_promoted(
             time.sleep(0.01)
         moved = OnlineStores.redis_settings(replica, settings.home)
         impatient = moved.model_copy(update={"redis_timeout_seconds": 0.3})
-        with pytest.raises(OnlineStoreUnavailableError, match="ReadOnlyError"):
-            with opened(impatient):
-                pass
+        with (
+            pytest.raises(OnlineStoreUnavailableError, match="ReadOnlyError"),
+            opened(impatient),
+        ):
+            pass
         patient = moved.model_copy(update={"redis_timeout_seconds": 60})
         written: list[int] = []
 
@@ -265,10 +270,10 @@ def test_a_wrong_password_is_refused_and_not_repeated(
         redis_url=SecretStr(f"redis://127.0.0.1:{guarded.port}"),
         redis_password=password and SecretStr(password),
     )
-    with pytest.raises(InputError, match="Redis refused the user or the password") as e:
-        with opened(settings):
-            pass
-    assert "another-one" not in f"{e.value} {e.value.__cause__} {settings!r}"
+    with pytest.raises(InputError, match="Redis refused") as refused, opened(settings):
+        pass
+    told = f"{refused.value} {refused.value.__cause__} {settings!r}"
+    assert "another-one" not in told
 
 
 def test_a_cluster_that_is_being_resharded_takes_every_write(
@@ -290,9 +295,8 @@ def test_a_cluster_that_is_being_resharded_takes_every_write(
         rows = [entity_row(name, NOON_US + 2, 3) for name in names]
         assert values.write(STORED, rows) == 60
         assert set(read(settings, names).values()) == {3}
-        limit_over = NOON_US + 3 + (STORED.ttl_us or 0)
-        moment = _moment(limit_over)
-        assert expire_values(values, [STORED], moment) == 60
+        limit_over = NOON + KEPT_FOR + timedelta(microseconds=3)
+        assert expire_values(values, [STORED], limit_over) == 60
         assert set(read(settings, names).values()) == {None}
 
 
@@ -310,9 +314,3 @@ def _halfway(settings: Settings, key: bytes) -> tuple[redis.Redis, redis.Redis]:
     source.cluster("SETSLOT", slot, "MIGRATING", there_id)
     source.migrate("127.0.0.1", there.port, [key], 0, 5_000)
     return source, target
-
-
-def _moment(us: int):  # type: ignore[no-untyped-def]
-    from datetime import UTC, datetime, timedelta
-
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
