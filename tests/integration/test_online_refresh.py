@@ -176,7 +176,7 @@ def content_of(settings: Settings) -> bytes:
     files = [file.read_bytes() for file in settings.online.iterdir()]
     if settings.online_store == "redis":
         with redis.Redis.from_url(settings.redis_url.get_secret_value()) as client:
-            for key in client.keys():
+            for key in client.scan_iter():
                 files += [key, client.dump(key)]
     return b"".join(files)
 
