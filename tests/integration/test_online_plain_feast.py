@@ -13,6 +13,7 @@ import pytest
 from nearline.online.definitions import FEATURE_REPO
 from nearline.online.refresh import refresh_online_store
 from nearline.settings import Settings
+from tests.online_stores import ONE_SERVER, OnlineStores
 from tests.releases import release_tables, write_release
 from tests.unit.online.small_shop import (
     NOON,
@@ -73,21 +74,20 @@ def test_feast_apply_works_on_a_fresh_checkout_and_agrees_with_the_refresh(
     assert "Created" not in told
 
 
+@pytest.mark.parametrize("kind", ONE_SERVER)
 def test_feast_apply_on_another_home_uses_the_file_written_there(
-    checkout: Path, tmp_path: Path
+    checkout: Path, tmp_path: Path, kind: str, online_stores: OnlineStores
 ) -> None:
-    settings = Settings(home=tmp_path / "elsewhere")
+    settings = online_stores.settings(kind, tmp_path / "elsewhere")
     release = settings.releases / "r1"
     write_release(release, release_tables())
     refresh_online_store(settings, release, feature_repo=checkout, now=SOON)
-    told = feast(
-        checkout,
-        "-f",
-        str(settings.online / "feature_store.yaml"),
-        "apply",
-        home=settings.home,
-    )
+    file = str(settings.online / "feature_store.yaml")
+    told = feast(checkout, "-f", file, "apply", home=settings.home)
     assert "No changes to registry" in told
+    # What is online is still there, and needs no write.
+    done = refresh_online_store(settings, release, feature_repo=checkout, now=SOON)
+    assert {(view.rows_written, view.rows_unchanged) for view in done} == {(0, 1)}
 
 
 README = """

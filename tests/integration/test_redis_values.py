@@ -13,7 +13,7 @@ from feast import RepoConfig
 from feast.infra.online_stores.helpers import get_online_store_from_config
 from pydantic import SecretStr
 
-from nearline.errors import InputError
+from nearline.errors import InputError, NearlineError
 from nearline.online import OnlineStoreUnavailableError, expire_values
 from nearline.online.configuration import reader_configuration
 from nearline.settings import Settings
@@ -210,17 +210,19 @@ def test_scripts_that_the_server_forgot_are_loaded_again(
         assert values.write(STORED, [entity_row("a", NOON_US + 1, 2)]) == 1
 
 
-def test_a_full_server_is_said_and_survived(
-    settings: Settings, server: RedisServer
+@pytest.mark.parametrize("option", ["maxmemory", "min-replicas-to-write"])
+def test_a_server_that_takes_no_writes_is_said_and_survived(
+    settings: Settings, server: RedisServer, option: str
 ) -> None:
+    """Full, or without the replicas that it wants. Reads go on."""
     impatient = settings.model_copy(update={"redis_timeout_seconds": 0.3})
     with opened(impatient) as values, server.client() as client:
         values.write(STORED, [entity_row("a", NOON_US, 1)])
-        client.config_set("maxmemory", 1)
-        with pytest.raises(OnlineStoreUnavailableError, match="OutOfMemoryError"):
+        client.config_set(option, 1)
+        with pytest.raises(OnlineStoreUnavailableError):
             values.write(STORED, [entity_row("a", NOON_US + 1, 2)])
         assert read(settings, "a") == {"a": 1}
-        client.config_set("maxmemory", 0)
+        client.config_set(option, 0)
         assert values.write(STORED, [entity_row("a", NOON_US + 1, 2)]) == 1
 
 
@@ -274,6 +276,28 @@ def test_a_wrong_password_is_refused_and_not_repeated(
         pass
     told = f"{refused.value} {refused.value.__cause__} {settings!r}"
     assert "another-one" not in told
+
+
+def test_a_user_who_may_not_run_scripts_is_told_so(
+    guarded: RedisServer, tmp_path: Path
+) -> None:
+    with guarded.client() as client:
+        client.execute_command(
+            "ACL", "SETUSER", "app", "on", ">hidden", "~*", "+@all", "-evalsha"
+        )
+    settings = Settings(
+        home=tmp_path / "home",
+        online_store="redis",
+        redis_url=SecretStr(f"redis://app:hidden@127.0.0.1:{guarded.port}"),
+    )
+    with (
+        opened(settings) as values,
+        pytest.raises(
+            NearlineError, match="Redis refused a command: NOPERM"
+        ) as refused,
+    ):
+        values.write(STORED, [entity_row("a", NOON_US, 1)])
+    assert "hidden" not in str(refused.value)
 
 
 def test_a_cluster_that_is_being_resharded_takes_every_write(
