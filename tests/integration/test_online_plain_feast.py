@@ -13,7 +13,7 @@ import pytest
 from nearline.online.definitions import FEATURE_REPO
 from nearline.online.refresh import refresh_online_store
 from nearline.settings import Settings
-from tests.online_stores import ONE_SERVER, OnlineStores
+from tests.online_stores import ONE_SERVER, SQLITE, OnlineStores
 from tests.releases import release_tables, write_release
 from tests.unit.online.small_shop import (
     NOON,
@@ -78,14 +78,23 @@ def test_feast_apply_works_on_a_fresh_checkout_and_agrees_with_the_refresh(
 def test_feast_apply_on_another_home_uses_the_file_written_there(
     checkout: Path, tmp_path: Path, kind: str, online_stores: OnlineStores
 ) -> None:
+    from feast import FeatureStore
+
     settings = online_stores.settings(kind, tmp_path / "elsewhere")
     release = settings.releases / "r1"
     write_release(release, release_tables())
     refresh_online_store(settings, release, feature_repo=checkout, now=SOON)
     file = str(settings.online / "feature_store.yaml")
     told = feast(checkout, "-f", file, "apply", home=settings.home)
-    assert "No changes to registry" in told
-    # What is online is still there, and needs no write.
+    # Feast compares with what is there in a local SQLite file alone.
+    assert ("No changes to registry" in told) == (kind == SQLITE)
+    # What is online is still there, is read, and needs no write.
+    store = kept(FeatureStore(repo_path=str(settings.online)))
+    answer = store.get_online_features(
+        features=store.get_feature_service("visitor_features_v1"),
+        entity_rows=[{"visitor_id": "v_anna00001"}],
+    ).to_dict()
+    assert answer["page_view_count_1h"] == [1]
     done = refresh_online_store(settings, release, feature_repo=checkout, now=SOON)
     assert {(view.rows_written, view.rows_unchanged) for view in done} == {(0, 1)}
 

@@ -32,7 +32,7 @@ from tests.unit.online.small_shop import (
 ONE, TWO, THREE = "page_view_count_1h", "purchase_count_1h", "revenue_cents_1h"
 VISITORS = [f"visitor-{number:04d}" for number in range(200)]
 TTL = 1
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 600
 
 READER = """
     import json, sys, time, warnings
