@@ -125,7 +125,7 @@ class RedisValues:
     def __init__(
         self,
         project: str,
-        open_client: "Callable[[], Any]",
+        open_client: Callable[[], Any],
         timeout_seconds: float,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
