@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 export NEARLINE_HOME ?= $(CURDIR)/.nearline
 export UV_LINK_MODE ?= copy
 SHOP := $(NEARLINE_HOME)/shop
+# Up to yesterday: online, visitors are forgotten after 90 days.
+DEMO_START = $(shell $(PYTHON) -c 'from datetime import date, timedelta; print(date.today() - timedelta(days=30))')
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo test test-services lint format bench dagster docs requirements clean
@@ -37,7 +39,7 @@ setup: $(VENV)/.base ## Install Nearline into .venv/
 setup-dev: $(VENV)/.dev setup ## Install Nearline and what tests and checks need
 
 demo: setup ## Make a shop, run everything on it, compare with its truth
-	@$(BIN)/nearline simulate --visitors 3000 --days 30 --start 2026-09-01 --seed 7 --effect 0.3 --out $(SHOP) --force
+	@$(BIN)/nearline simulate --visitors 3000 --days 30 --start $(DEMO_START) --seed 7 --effect 0.3 --out $(SHOP) --force
 	@$(BIN)/nearline ingest $(SHOP)/events --format nearline
 	@$(BIN)/nearline run
 	@$(BIN)/nearline truth $(SHOP)

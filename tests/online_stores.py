@@ -6,6 +6,7 @@ Belongs here: settings for an empty store of each kind. A test takes them by
     def settings(request, tmp_path, online_stores): ...
 """
 
+import json
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,3 +70,9 @@ def _empty(server: RedisServer) -> None:
     with server.client() as client:
         client.flushall()
         client.script_flush()
+
+
+def with_secrets(settings: Settings) -> str:
+    """Settings as JSON for another process, the address in clear."""
+    told = settings.model_dump(mode="json")
+    return json.dumps(told | {"redis_url": settings.redis_url.get_secret_value()})

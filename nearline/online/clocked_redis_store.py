@@ -2,7 +2,7 @@
 is missing.
 
 Belongs here: what Feast calls when somebody writes or reads through it with the file
-`online/clocked/feature_store.yaml`. Feast's layout stays, so apps use the stock class.
+`online/clocked.yaml`. Feast's layout stays, so apps use the stock class.
 """
 
 import asyncio

@@ -31,7 +31,7 @@ def reader_file(settings: Settings) -> Path:
 
 
 def clocked_file(settings: Settings) -> Path:
-    return settings.online / "clocked" / "feature_store.yaml"
+    return settings.online / "clocked.yaml"
 
 
 def registry_file(settings: Settings) -> Path:

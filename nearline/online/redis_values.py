@@ -77,6 +77,9 @@ _TRANSIENT = (
     redis.ConnectionError,
     redis.TimeoutError,
 )
+# So does what the client has no class for: a disk that is full, replicas that are missing,
+# a script that somebody else lets run for seconds.
+_TRANSIENT_WORDS = {"BUSY", "MISCONF", "NOREPLICAS"}
 _UNANSWERED = object()
 
 
@@ -122,7 +125,7 @@ class RedisValues:
     def __init__(
         self,
         project: str,
-        open_client: "Callable[[], Any]",
+        open_client: Callable[[], Any],
         timeout_seconds: float,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
@@ -325,7 +328,7 @@ class RedisValues:
                     else:
                         answers[number] = answer
             if failures:
-                raise min(failures, key=lambda each: isinstance(each, _TRANSIENT))
+                raise min(failures, key=_passes)
 
         if asked:
             self._patiently(send)
@@ -352,7 +355,12 @@ class RedisValues:
                     "Redis refused the user or the password; set "
                     "NEARLINE_REDIS_PASSWORD, or write it into NEARLINE_REDIS_URL"
                 ) from None
-            except _TRANSIENT as problem:
+            except (redis.RedisError, RedisClusterException) as problem:
+                if not _passes(problem):
+                    raise NearlineError(
+                        f"Redis refused a command: {_first_word(problem)}; its user "
+                        "needs all commands on hashes, sorted sets and scripts"
+                    ) from problem
                 if self._clock() + pause > end:
                     self.close()
                     raise OnlineStoreUnavailableError(
@@ -364,11 +372,6 @@ class RedisValues:
                 elif not isinstance(problem, OutOfMemoryError | TryAgainError):
                     # Its name may lead to another server by now.
                     self.close()
-            except redis.ResponseError as problem:
-                raise NearlineError(
-                    f"Redis refused a command: {str(problem).partition(' ')[0]}; the "
-                    "user needs all commands on hashes, sorted sets and scripts"
-                ) from problem
             self._pause(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
@@ -397,6 +400,16 @@ def _by_node(
         parts.setdefault(node.name, (node, []))[1].append(number)
     for node, part in parts.values():
         yield client.get_redis_connection(node), part
+
+
+def _passes(problem: Exception) -> bool:
+    """Whether trying again may help."""
+    return isinstance(problem, _TRANSIENT) or _first_word(problem) in _TRANSIENT_WORDS
+
+
+def _first_word(problem: Exception) -> str:
+    """What kind of refusal it is; the rest may quote a key."""
+    return str(problem).partition(" ")[0]
 
 
 def _is_cluster(client: Any) -> bool:

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +13,7 @@ import pytest
 from nearline.online.definitions import FEATURE_REPO
 from nearline.online.refresh import refresh_online_store
 from nearline.settings import Settings
+from tests.online_stores import ONE_SERVER, SQLITE, OnlineStores
 from tests.releases import DBT_PROJECT, release_tables, write_release
 from tests.unit.online.small_shop import (
     NOON,
@@ -23,6 +24,9 @@ from tests.unit.online.small_shop import (
     publish,
     write_table,
 )
+
+# The rows' own time, by which none of them has expired.
+SOON = NOON.replace(tzinfo=UTC) + timedelta(hours=2)
 
 FEAST = Path(sys.executable).parent / "feast"
 
@@ -62,7 +66,7 @@ def test_feast_apply_works_on_a_fresh_checkout_and_agrees_with_the_refresh(
     release = settings.releases / "r1"
     write_release(release, release_tables())
     publish(settings, release)
-    done = refresh_online_store(settings, release, feature_repo=checkout)
+    done = refresh_online_store(settings, release, feature_repo=checkout, now=SOON)
     assert {view.rows_written for view in done} == {1}
     told = feast(checkout, "apply")
     assert "No changes to registry" in told
@@ -70,21 +74,29 @@ def test_feast_apply_works_on_a_fresh_checkout_and_agrees_with_the_refresh(
     assert "Created" not in told
 
 
+@pytest.mark.parametrize("kind", ONE_SERVER)
 def test_feast_apply_on_another_home_uses_the_file_written_there(
-    checkout: Path, tmp_path: Path
+    checkout: Path, tmp_path: Path, kind: str, online_stores: OnlineStores
 ) -> None:
-    settings = Settings(home=tmp_path / "elsewhere")
+    from feast import FeatureStore
+
+    settings = online_stores.settings(kind, tmp_path / "elsewhere")
     release = settings.releases / "r1"
     write_release(release, release_tables())
-    refresh_online_store(settings, release, feature_repo=checkout)
-    told = feast(
-        checkout,
-        "-f",
-        str(settings.online / "feature_store.yaml"),
-        "apply",
-        home=settings.home,
-    )
-    assert "No changes to registry" in told
+    refresh_online_store(settings, release, feature_repo=checkout, now=SOON)
+    file = str(settings.online / "feature_store.yaml")
+    told = feast(checkout, "-f", file, "apply", home=settings.home)
+    # Feast compares with what is there in a local SQLite file alone.
+    assert ("No changes to registry" in told) == (kind == SQLITE)
+    # What is online is still there, is read, and needs no write.
+    store = kept(FeatureStore(repo_path=str(settings.online)))
+    answer = store.get_online_features(
+        features=store.get_feature_service("visitor_features_v1"),
+        entity_rows=[{"visitor_id": "v_anna00001"}],
+    ).to_dict()
+    assert answer["page_view_count_1h"] == [1]
+    done = refresh_online_store(settings, release, feature_repo=checkout, now=SOON)
+    assert {(view.rows_written, view.rows_unchanged) for view in done} == {(0, 1)}
 
 
 README = """
@@ -106,7 +118,7 @@ def test_an_app_at_the_project_root_reads_the_service(
     settings = Settings(home=checkout.parent / ".nearline")
     release = settings.releases / "r1"
     write_release(release, release_tables())
-    refresh_online_store(settings, release, feature_repo=checkout)
+    refresh_online_store(settings, release, feature_repo=checkout, now=SOON)
     monkeypatch.chdir(checkout.parent)
     answer = in_another_process(README)
     assert answer["page_view_count_1h"] == [1]
@@ -150,5 +162,5 @@ def settings_with_history(tmp_path: Path) -> Settings:
     write_release(release, {**release_tables(), "ftr_visitor__latest": []})
     write_table(release, [activity("ann", 0, 1), activity("ann", 60, 2)], TABLE)
     publish(settings, release)
-    refresh_online_store(settings, release)
+    refresh_online_store(settings, release, now=SOON)
     return settings

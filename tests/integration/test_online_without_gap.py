@@ -21,6 +21,7 @@ import yaml
 from nearline.online.configuration import reader_file, store_file
 from nearline.online.refresh import refresh_online_store
 from nearline.settings import Settings
+from tests.online_stores import ONE_SERVER, OnlineStores, with_secrets
 from tests.unit.online.small_shop import (
     activity,
     kept,
@@ -31,7 +32,7 @@ from tests.unit.online.small_shop import (
 ONE, TWO, THREE = "page_view_count_1h", "purchase_count_1h", "revenue_cents_1h"
 VISITORS = [f"visitor-{number:04d}" for number in range(200)]
 TTL = 1
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 600
 
 READER = """
     import json, sys, time, warnings
@@ -144,9 +145,11 @@ def reading(settings: Settings, folder: Path) -> Iterator[dict[str, Reader]]:
             reader.kill()
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "home")
+@pytest.fixture(params=ONE_SERVER)
+def settings(
+    request: pytest.FixtureRequest, tmp_path: Path, online_stores: OnlineStores
+) -> Settings:
+    return online_stores.settings(request.param, tmp_path / "home")
 
 
 def release_of(settings: Settings, number: int) -> Path:
@@ -161,10 +164,18 @@ def test_apps_get_a_file_of_stock_feast_types(
     refresh_online_store(settings, release_of(settings, 1), feature_repo=repo)
     told = yaml.safe_load(reader_file(settings).read_text())
     assert told["registry"]["registry_type"] == "sql"
-    assert told["online_store"] == {
-        "type": "sqlite",
-        "path": str(store_file(settings)),
-    }
+    if settings.online_store == "sqlite":
+        assert told["online_store"] == {
+            "type": "sqlite",
+            "path": str(store_file(settings)),
+        }
+    else:
+        address = settings.redis_url.get_secret_value().removeprefix("redis://")
+        assert told["online_store"] == {
+            "type": "redis",
+            "redis_type": "redis",
+            "connection_string": address.replace("/0", ",db=0"),
+        }
     assert "nearline." not in reader_file(settings).read_text()
 
 
@@ -232,8 +243,9 @@ KILLED = """
     from nearline.settings import Settings
 
     refresh.BATCH_ENTITIES = 50
-    home, release, repo = (Path(argument) for argument in sys.argv[1:])
-    refresh.refresh_online_store(Settings(home=home), release, feature_repo=repo)
+    settings = Settings.model_validate_json(sys.argv[1])
+    release, repo = (Path(argument) for argument in sys.argv[2:])
+    refresh.refresh_online_store(settings, release, feature_repo=repo)
 """
 
 
@@ -249,7 +261,7 @@ def test_a_killed_refresh_loses_nothing_and_the_next_one_completes_it(
             sys.executable,
             "-c",
             textwrap.dedent(KILLED),
-            str(settings.home),
+            with_secrets(settings),
             str(release),
             str(repo),
         ]

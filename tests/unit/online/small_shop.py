@@ -80,7 +80,7 @@ def view_source(
     schema = "".join(f"        Field(name={f!r}, dtype={dtype}),\n" for f in fields)
     return (
         f"{name} = FeatureView(\n"
-        f"    name={name!r},\n    entities=[visitor],\n    ttl=timedelta(days=90),\n"
+        f"    name={name!r},\n    entities=[visitor],\n    ttl=timedelta(days=36_500),\n"
         "    schema=[\n        Field(name='visitor_id', dtype=String),\n"
         f"{schema}    ],\n    source=one_hour,\n)\n"
     )

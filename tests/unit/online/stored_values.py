@@ -85,9 +85,7 @@ def stock_store(settings: Settings) -> tuple[Any, RepoConfig]:
 
 
 def feast_key(entity: str) -> EntityKey:
-    return EntityKey(
-        join_keys=["visitor_id"], entity_values=[Value(string_val=entity)]
-    )
+    return EntityKey(join_keys=["visitor_id"], entity_values=[Value(string_val=entity)])
 
 
 def read(

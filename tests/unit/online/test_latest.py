@@ -1,6 +1,7 @@
 """What is taken from a release: the newest row per entity, and what changed."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pytest
 
 from nearline.errors import NearlineError
 from nearline.online.latest import LatestValues, ViewSource, drift
+from nearline.online.values import held_table, microseconds
 from tests.unit.online.small_shop import NOON, TABLE, activity, write_table
 
 SOURCE = ViewSource(
@@ -18,14 +20,7 @@ SOURCE = ViewSource(
     created_column="created_timestamp",
     features={"engaged_seconds_1h": "DOUBLE", "page_view_count_1h": "INT64"},
 )
-NOTHING = pa.table(
-    {
-        "entity_id": pa.array([], pa.string()),
-        "event_us": pa.array([], pa.int64()),
-        "created_us": pa.array([], pa.int64()),
-        "fingerprint": pa.array([], pa.int64()),
-    }
-)
+NOTHING = held_table([])
 
 
 @pytest.fixture
@@ -92,11 +87,43 @@ def test_a_row_older_than_the_known_one_is_left_out(release: Path) -> None:
 def test_entities_without_rows_have_vanished(release: Path) -> None:
     write_table(release, [activity("a", 1, 10), activity("b", 7, 20)])
     latest = LatestValues(release, SOURCE)
-    changes = latest.compare(pa.table({"entity_id": ["a", "gone"]}))
+    changes = latest.compare(held_since({"a": NOON, "gone": NOON, "unclear": None}))
     latest.close()
-    assert changes.vanished == ("gone",)
+    assert set(changes.vanished) == {"gone", "unclear"}
     assert changes.entity_count == 2
     assert changes.newest_event_timestamp == NOON.replace(minute=7)
+
+
+def held_since(moments: dict[str, datetime | None]) -> pa.Table:
+    """Entities of a store, by the moment at which their values became known."""
+    return held_table(
+        (name, moment and microseconds(moment), None, None)
+        for name, moment in moments.items()
+    )
+
+
+def test_what_became_known_after_the_release_is_not_missing_there(
+    release: Path,
+) -> None:
+    write_table(release, [activity("a", 1, 10)])
+    latest = LatestValues(release, SOURCE)
+    held = held_since(
+        {"before": NOON, "at": NOON.replace(minute=1), "after": NOON.replace(minute=2)}
+    )
+    limit = microseconds(NOON.replace(minute=1))
+    vanished = latest.compare(held, judged_up_to_us=limit).vanished
+    latest.close()
+    assert set(vanished) == {"before", "at"}
+
+
+def test_an_entity_whose_newest_row_has_expired_has_vanished(release: Path) -> None:
+    rows = [activity("a", 1, 10), activity("b", 2, 20), activity("b", 5, 21)]
+    write_table(release, rows)
+    latest = LatestValues(release, SOURCE, microseconds(NOON.replace(minute=3)))
+    changes = latest.compare(held_since({"a": NOON, "b": NOON}))
+    latest.close()
+    assert (changes.vanished, changes.entity_count) == (("a",), 1)
+    assert changes.expired_count == 1
 
 
 def test_a_missing_column_is_named_with_its_view(release: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from nearline.online import expire_values, stored_view
 from nearline.settings import Settings
-from tests.online_stores import STORES, OnlineStores
+from tests.online_stores import STORES, OnlineStores, with_secrets
 from tests.unit.online.stored_values import (
     DAY,
     KEPT_FOR,
@@ -284,13 +284,10 @@ def test_of_two_processes_at_one_key_the_newer_value_wins_every_time(
     rounds, start = 300, tmp_path / "start"
     with opened(settings) as values:
         values.write(STORED, [entity_row("a", NOON_US - 1, 0)])
-    told = settings.model_dump(mode="json") | {
-        "redis_url": settings.redis_url.get_secret_value()
-    }
     racers = [
         subprocess.Popen(
             [
-                *(sys.executable, "-c", textwrap.dedent(RACER), json.dumps(told)),
+                *(sys.executable, "-c", textwrap.dedent(RACER), with_secrets(settings)),
                 *(str(seed), str(rounds), str(start)),
             ],
             stdout=subprocess.PIPE,
