@@ -66,6 +66,7 @@ def ingest(
             bar.reach(start + sizes[number])
     new = [landing for landing in landings if landing.is_new]
     known_count = len(landings) - len(new)
+    left_out_count = sum(landing.left_out_count for landing in new)
     summary = {
         "file_count": len(files),
         "landed_file_count": len(new),
@@ -73,6 +74,7 @@ def ingest(
         "failed_file_count": len(problems),
         "accepted_row_count": sum(landing.accepted_count for landing in new),
         "rejected_row_count": sum(landing.rejected_count for landing in new),
+        "left_out_row_count": left_out_count,
         "problems": problems,
         "landings": [asdict(landing) for landing in landings],
     }
@@ -83,6 +85,7 @@ def ingest(
             f"{len(new)} of {len(files)} files landed: "
             f"{summary['accepted_row_count']:,} rows accepted, "
             f"{summary['rejected_row_count']:,} rejected"
+            + (f", {left_out_count:,} left out" if left_out_count else "")
             + (f"; {known_count} landed before" if known_count else "")
         )
         for landing in new:
@@ -91,5 +94,7 @@ def ingest(
                     f"  {landing.source_file}: {landing.rejected_count:,} rejected; "
                     "see `nearline deadletters list`"
                 )
+            for reason, count in landing.left_out.items():
+                click.echo(f"  {landing.source_file}: {count:,} left out: {reason}")
     if problems:
         raise InputError("\nerror: ".join(problems))

@@ -86,7 +86,7 @@ class DeclaredFormat:
         self._prepare(Pseudonymizer(b"no key is needed to look at options"))
 
     @property
-    def files(self) -> str | None:
+    def files(self) -> tuple[str, ...]:
         return self.declaration.files
 
     @property
