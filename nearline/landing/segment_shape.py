@@ -13,15 +13,11 @@ from typing import Any
 
 import orjson
 
-from nearline.collector.screening import (
-    SHORTEST_ACCOUNT_ID,
-    mask_account_ids,
-    redact_account_ids,
-)
 from nearline.collector.senders import judge_sender
 from nearline.events.identifiers import IdentifierKind, find_identifier
 from nearline.events.personal_keys import names_person
 from nearline.landing.formats import FILE_NAME, Rejection
+from nearline.landing.own_ids import without_ids
 from nearline.landing.product_lines import line_reader
 from nearline.landing.treatments import as_text_id
 
@@ -74,7 +70,6 @@ _ADDRESSES = (
     "context_page_path",
 )
 _TEXTS = (
-    *_ADDRESSES,
     "properties_title",
     "properties_name",
     "properties_category",
@@ -166,7 +161,8 @@ def flat_call(fields: dict[str, Any]) -> dict[str, Any] | Rejection:
         flat["properties_others"] = _without_persons(properties)
     ids = (flat["anonymous_id"], user_id, as_text_id(previous_id))
     flat = {name: value for name, value in flat.items() if value not in (None, "")}
-    return _without_ids(flat, [one for one in ids if isinstance(one, str)])
+    own = [one for one in ids if isinstance(one, str)]
+    return without_ids(flat, own, _TEXTS, _ADDRESSES)
 
 
 def _object(value: Any) -> Fields:
@@ -297,21 +293,6 @@ def _take_track(flat: dict[str, Any], properties: dict[str, Any]) -> Rejection |
             return Rejection(_PRODUCTS, f"line {number}{problem}")
     flat[_PRODUCTS] = lines
     return None
-
-
-def _without_ids(flat: dict[str, Any], ids: list[str]) -> dict[str, Any]:
-    """Texts without the call's own ids: what was hashed could be read beside its hash."""
-    ids = [one for one in ids if len(one) >= SHORTEST_ACCOUNT_ID]
-    texts = {name: flat[name] for name in _TEXTS if name in flat}
-    written = orjson.dumps(texts, default=str).decode()
-    if not any(orjson.dumps(one).decode()[1:-1] in written for one in ids):
-        return flat
-    addresses = {
-        name: redact_account_ids(texts.pop(name), ids)
-        for name in _ADDRESSES
-        if isinstance(texts.get(name), str)
-    }
-    return {**flat, **mask_account_ids(texts, ids), **addresses}
 
 
 def _without_persons(value: Any) -> Any:
