@@ -201,6 +201,8 @@ def _half(flat: Fields, name: str) -> str | None:
     value = flat.get(name)
     if value in _NOTHING:
         return None
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        value = int(value)
     # A number with a fraction, or one in a float, was rounded: it is others' as well.
     text = None if isinstance(value, float) else as_text_id(value)
     if (

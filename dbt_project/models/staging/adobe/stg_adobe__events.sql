@@ -30,40 +30,16 @@ landed as (
 
     select
         *,
-        coalesce(hit_id, content_id) as own_id,
+        coalesce(event_id, content_id) as hit_id,
         page_event in (10, 11, 12) as is_link,
         starts_with(link_name, 'ADBINTERNAL:') as is_lifecycle,
-        coalesce(hit_at > collected_at + interval '{{ most_lead_seconds }} seconds', false)
-            as is_after_arrival,
-        list_transform(
-            from_json(
-                products,
-                '[{"product_id": "VARCHAR", "category": "VARCHAR", '
-                || '"total_cents": "BIGINT", "quantity": "BIGINT"}]'
-            )[1:200],
-            lambda line: struct_pack(
-                item_id := line.product_id,
-                item_category := line.category,
-                price_cents := case
-                    when line.total_cents >= 0
-                        then cast(
-                            round(
-                                line.total_cents / greatest(coalesce(line.quantity, 1), 1)
-                            ) as bigint
-                        )
-                end,
-                quantity := greatest(coalesce(line.quantity, 1), 1)
-            )
-        ) as lines,
+        coalesce(
+            hit_at > collected_at + interval '{{ most_lead_seconds }} seconds', false
+        ) as is_after_arrival,
+        {{ adobe_items('products') }} as item_lines,
         coalesce(events, '{}') as named_events,
         nullif(
-            json_merge_patch(
-                coalesce(events, '{}'),
-                '{
-                    {%- for name in named %}"{{ name }}": null
-                    {{- ', ' if not loop.last }}{% endfor -%}
-                }'
-            ),
+            json_merge_patch(coalesce(events, '{}'), {{ patch_without(named) }}),
             '{}'
         ) as other_events,
     from {{ landed_source('adobe_events') }}
@@ -77,7 +53,7 @@ with_products_seen as (
         *,
         json_exists(named_events, '$.prodView')
         or (
-            len(lines) > 0
+            len(item_lines) > 0
             and json_merge_patch(named_events, '{"campaign": null}') = '{}'
         ) as has_products_seen,
     from landed
@@ -112,7 +88,7 @@ with_happenings as (
                         then struct_pack(
                             adobe_name := 'prodView',
                             event_name := case
-                                when len(lines) > 1 then 'view_item_list'
+                                when len(item_lines) > 1 then 'view_item_list'
                                 else 'view_item'
                             end
                         )
@@ -157,9 +133,13 @@ with_only_line as (
         happening.adobe_name is null as is_hit,
         case
             when
-                len(lines) = 1
-                and happening.event_name in ('{{ one_item_events | join("', '") }}')
-                then lines[1]
+                len(item_lines) = 1
+                and happening.event_name in (
+                    {%- for name in one_item_events %}
+                    '{{ name }}'{{ ',' if not loop.last }}
+                    {%- endfor %}
+                )
+                then item_lines[1]
         end as only_line,
     from happened
 
@@ -168,7 +148,7 @@ with_only_line as (
 mapped as (
 
     select
-        own_id || coalesce(':' || happening.adobe_name, '') as event_id,
+        hit_id || coalesce(':' || happening.adobe_name, '') as event_id,
         happening.event_name,
         '1.2' as schema_version,
         case when is_after_arrival then collected_at else hit_at end as occurred_at,
@@ -205,9 +185,9 @@ mapped as (
         only_line.price_cents,
         only_line.quantity,
         case
-            when not is_hit and only_line is null and len(lines) > 0
+            when not is_hit and only_line is null and len(item_lines) > 0
                 then to_json(list_transform(
-                    lines,
+                    item_lines,
                     lambda line: json_merge_patch('{}', to_json(line))
                 ))
         end as items,
