@@ -33,6 +33,7 @@ from nearline.landing.treatments import as_text_id
 
 Fields = Mapping[str, Any]
 
+_NOTHING: tuple[Any, ...] = (None, "", {}, [])
 _PROCESSED = "post_"
 _IN_CAPITALS = frozenset({"VISID_HIGH", "POST_VISID_HIGH"})
 # Processing empties these where the raw column still says what there is to know: links
@@ -89,45 +90,35 @@ def flat_hit(fields: dict[str, Any]) -> dict[str, Any] | Rejection:
         # As some warehouses write names.
         hit = {name.lower(): value for name, value in fields.items()}
     flat = _processed(hit)
+    fault: _FaultError | None = None
     try:
         left_out = _why_left_out(flat)
+    except _FaultError as found:
+        fault = found
+    else:
         if left_out is not None:
             return left_out
-        flat["visid_high:visid_low"] = _joined(flat, "visid_high", "visid_low")
-        flat["hitid_high:hitid_low"] = _joined(flat, "hitid_high", "hitid_low")
-        kind = _whole(flat, "page_event")
-        if kind is not None:
-            flat["page_event"] = _RAW_KINDS.get(kind, kind)
-        events = _read_events(flat.pop("event_list", None))
-        column, flat["currency"] = _amounts(hit)
-        lines, total = _read_products(hit.get(column))
-    except _FaultError as fault:
-        return Rejection(_column(hit, fault.name), fault.reason)
-    flat.pop("product_list", None)
-    flat["events"] = {
-        name: int(value) if value.is_integer() else value
-        for name, value in events.items()
-    }
-    flat["products"] = lines
-    flat["products_total_cents"] = total
-    # Its processed value stays with a visitor for weeks. Event 20 says that it was set
-    # here; without it only the raw one tells.
-    if "campaign" not in events:
-        flat["campaign"] = hit.get("campaign")
-    if flat.get("cust_hit_time_gmt") in ("0", 0):
-        flat["cust_hit_time_gmt"] = None
-    _take_address(flat, hit)
-    user_agent = flat.pop("user_agent", None)
-    if isinstance(user_agent, str) and user_agent:
-        sender = judge_sender(user_agent)
-        flat["sender_device_class"] = sender.device_class
-        flat["bot_reason"] = sender.bot_reason
+    # All are taken, whatever is wrong with one: a dead letter keeps the rest.
+    for take in (
+        _take_ids,
+        _take_kind,
+        _take_events,
+        _take_products,
+        _take_address,
+        _take_sender,
+    ):
+        try:
+            take(flat, hit)
+        except _FaultError as found:
+            flat.pop(found.name, None)
+            fault = fault or found
     flat = {name: value for name, value in flat.items() if value not in _NOTHING}
     user_id = as_text_id(flat.get("cust_visid"))
-    return flat if user_id is None else without_ids(flat, [user_id], _TEXTS, _ADDRESSES)
-
-
-_NOTHING: tuple[Any, ...] = (None, "", {}, [])
+    if user_id is not None:
+        flat = without_ids(flat, [user_id], _TEXTS, _ADDRESSES)
+    if fault is not None:
+        return Rejection(_column(hit, fault.name), fault.reason, flat=flat)
+    return flat
 
 
 class _FaultError(ValueError):
@@ -174,6 +165,47 @@ def _why_left_out(flat: Fields) -> Rejection | None:
         why = "sent by an app in the background"
         return Rejection("customer_perspective", f"is not 0: {why}", is_fault=False)
     return None
+
+
+def _take_ids(flat: dict[str, Any], hit: Fields) -> None:
+    for high, low in (("visid_high", "visid_low"), ("hitid_high", "hitid_low")):
+        flat[f"{high}:{low}"] = _joined(flat, high, low)
+    # Of those that send no time, a zero is left.
+    if flat.get("cust_hit_time_gmt") in ("0", 0):
+        del flat["cust_hit_time_gmt"]
+
+
+def _take_kind(flat: dict[str, Any], hit: Fields) -> None:
+    kind = _whole(flat, "page_event")
+    if kind is not None:
+        flat["page_event"] = _RAW_KINDS.get(kind, kind)
+
+
+def _take_events(flat: dict[str, Any], hit: Fields) -> None:
+    # Its processed value stays with a visitor for weeks. Event 20 says that it was set
+    # here; without it only the raw one tells.
+    campaign = flat.pop("campaign", None)
+    flat["campaign"] = hit.get("campaign")
+    events = _read_events(flat.get("event_list"))
+    if "campaign" in events:
+        flat["campaign"] = campaign
+    flat["events"] = {
+        name: int(value) if value.is_integer() else value
+        for name, value in events.items()
+    }
+
+
+def _take_products(flat: dict[str, Any], hit: Fields) -> None:
+    column, flat["currency"] = _amounts(hit)
+    flat["products"], flat["products_total_cents"] = _read_products(hit.get(column))
+
+
+def _take_sender(flat: dict[str, Any], hit: Fields) -> None:
+    user_agent = flat.pop("user_agent", None)
+    if isinstance(user_agent, str):
+        sender = judge_sender(user_agent)
+        flat["sender_device_class"] = sender.device_class
+        flat["bot_reason"] = sender.bot_reason
 
 
 def _whole(flat: Fields, name: str) -> int | None:

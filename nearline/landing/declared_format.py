@@ -116,7 +116,7 @@ class DeclaredFormat:
         flat = self._shape(dict(fields)) if self._shape else fields
         if isinstance(flat, Rejection):
             # What lies flat in it is known all the same.
-            flat = fields
+            flat = fields if flat.flat is None else flat.flat
             kept[rejection.field] = MASK
         for column, treat in self._steps:
             for name in column.inputs:

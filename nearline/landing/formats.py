@@ -52,7 +52,8 @@ class Rejection:
 
     `refused` are all fields at fault, where there are more than the one that is named.
     A row of which `is_fault` is false has nothing wrong with it and is no event: it is
-    left out, counted by its reason, and nothing of it is kept.
+    left out, counted by its reason, and nothing of it is kept. `flat` is what a shape
+    made of the rest of the record.
     """
 
     field: str
@@ -60,6 +61,7 @@ class Rejection:
     event_name: str | None = None
     refused: frozenset[str] = frozenset()
     is_fault: bool = True
+    flat: Mapping[str, Any] | None = None
 
 
 class Format(Protocol):

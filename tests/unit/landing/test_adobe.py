@@ -19,7 +19,7 @@ import pytest
 
 from nearline.collector.segment import hashed_id
 from nearline.deadletters.letters import find_letters
-from nearline.deadletters.patching import Changes, parse_fix
+from nearline.deadletters.patching import Changes, parse_fix, parse_path
 from nearline.deadletters.replay import replay
 from nearline.errors import InputError
 from nearline.landing.adobe_shape import flat_hit
@@ -649,3 +649,26 @@ def test_a_dead_letter_is_mended_and_comes_in(
     assert json.loads(mended["products"]) == [
         {"product_id": "sku-1", "quantity": 2, "total_cents": 1000}
     ]
+
+
+def test_a_hit_with_faulty_products_can_go_without_them(
+    settings: Settings, tmp_path: Path
+) -> None:
+    bad = {
+        **VIEW,
+        "post_product_list": f";{ADDRESS};many",
+        "post_cust_visid": "anna-4711",
+        "post_pagename": "Orders of anna-4711",
+    }
+    land(settings, tmp_path / "feed", VIEW, bad)
+    [reject] = landed_rows(settings, "rejects")
+    assert json.loads(reject["row_masked"])["post_product_list"] == "***"
+    assert b"anna-4711" not in all_bytes(settings.raw)
+    drops = (parse_path("post_product_list"), parse_path("pagename"))
+    [outcome] = replay(settings, find_letters(settings), Changes(drops=drops))
+    assert outcome.status == "replayed", outcome
+
+    right, mended = landed_rows(settings)
+    assert mended["visitor_id"] == right["visitor_id"]
+    assert mended["user_id"] == load_pseudonymizer(settings).user("anna-4711")
+    assert (mended["products"], mended["page_path"]) == (None, "/p/1")
