@@ -39,8 +39,9 @@ def ingest(
     """Land PATH (a file or a folder: .jsonl, .csv, .tsv, .parquet, gzipped or not).
 
     Rows that break the format are kept with file, row, field and reason, to be mended
-    and replayed: see `nearline deadletters`. A file landed before changes nothing. An
-    unreadable file is named and left out; the others land, and the exit code is 2.
+    and replayed: see `nearline deadletters`; those that are no events are counted. A
+    file landed before changes nothing. An unreadable file is named and left out; the
+    others land, and the exit code is 2.
     """
     settings = load_settings()
     if max_rejected_share is not None:

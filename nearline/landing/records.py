@@ -137,7 +137,7 @@ def read_records(
     if _is_parquet(path):
         place = _Place(path, "row")
         with _explained(place), _opened_parquet(path) as file:
-            for record in _parquet_records(file, place):
+            for record in _parquet_records(file, place, layout):
                 yield record
                 if record.row % _ROWS_BETWEEN_REPORTS == 0:
                     size = path.stat().st_size
@@ -372,12 +372,17 @@ def _decoded_by_another(line: bytes, encodings: Sequence[str]) -> str:
     return line.decode("utf-8")
 
 
-def _parquet_records(file: pq.ParquetFile, place: _Place) -> Iterator[Record]:
+def _parquet_records(
+    file: pq.ParquetFile, place: _Place, layout: TextLayout | None
+) -> Iterator[Record]:
+    empty: dict[str, Any] = {}
+    if layout is not None and layout.keeps_empty:
+        empty = dict.fromkeys(file.schema_arrow.names)
     row = 0
     for batch in file.iter_batches(batch_size=_PARQUET_BATCH_ROWS):
         for fields in _with_microseconds(batch).to_pylist():
             row += 1
-            yield Record(row, _without_nulls(fields))
+            yield Record(row, {**empty, **_without_nulls(fields)})
             place.number = row + 1
 
 

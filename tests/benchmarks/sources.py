@@ -26,9 +26,7 @@ def measure_sources(folder: Path, rows: int = _ROWS) -> str:
         landing = land_file(settings, path, sample.name)
         landed = time.perf_counter() - started
         read = _bare_read(path)
-        count = (
-            landing.accepted_count + landing.rejected_count + landing.left_out_count
-        )
+        count = landing.accepted_count + landing.rejected_count + landing.left_out_count
         lines.append(
             f"| `{sample.name}` | {path.suffix} | {count:,} | {count / landed:,.0f} | "
             f"{count / read:,.0f} | {landed / read:.0f} |"
