@@ -39,8 +39,9 @@ def ingest(
     """Land PATH (a file or a folder: .jsonl, .csv, .tsv, .parquet, gzipped or not).
 
     Rows that break the format are kept with file, row, field and reason, to be mended
-    and replayed: see `nearline deadletters`. A file landed before changes nothing. An
-    unreadable file is named and left out; the others land, and the exit code is 2.
+    and replayed: see `nearline deadletters`; those that are no events are counted. A
+    file landed before changes nothing. An unreadable file is named and left out; the
+    others land, and the exit code is 2.
     """
     settings = load_settings()
     if max_rejected_share is not None:
@@ -66,6 +67,7 @@ def ingest(
             bar.reach(start + sizes[number])
     new = [landing for landing in landings if landing.is_new]
     known_count = len(landings) - len(new)
+    left_out_count = sum(landing.left_out_count for landing in new)
     summary = {
         "file_count": len(files),
         "landed_file_count": len(new),
@@ -73,6 +75,7 @@ def ingest(
         "failed_file_count": len(problems),
         "accepted_row_count": sum(landing.accepted_count for landing in new),
         "rejected_row_count": sum(landing.rejected_count for landing in new),
+        "left_out_row_count": left_out_count,
         "problems": problems,
         "landings": [asdict(landing) for landing in landings],
     }
@@ -83,6 +86,7 @@ def ingest(
             f"{len(new)} of {len(files)} files landed: "
             f"{summary['accepted_row_count']:,} rows accepted, "
             f"{summary['rejected_row_count']:,} rejected"
+            + (f", {left_out_count:,} left out" if left_out_count else "")
             + (f"; {known_count} landed before" if known_count else "")
         )
         for landing in new:
@@ -91,5 +95,7 @@ def ingest(
                     f"  {landing.source_file}: {landing.rejected_count:,} rejected; "
                     "see `nearline deadletters list`"
                 )
+            for reason, count in landing.left_out.items():
+                click.echo(f"  {landing.source_file}: {count:,} left out: {reason}")
     if problems:
         raise InputError("\nerror: ".join(problems))

@@ -13,7 +13,7 @@ and the table says under `landing` how its files look (`Declaration`). Columns o
 that are not declared are not kept. Not here: what a value means, which is SQL.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -65,8 +65,9 @@ class Declaration:
 
     `format` is what `ingest --format` calls it, `source` what its events are said to
     come from; `shape` names the Python that flattens nested records, where one is
-    needed; `event_name` is the input that says what happened; `files` is a pattern of
-    file names. `left_out` gives the reason for each input that is knowingly not kept.
+    needed; `event_name` is the input that says what happened; `files` are patterns of
+    file names, none for all. `left_out` gives the reason for each input that is
+    knowingly not kept.
     """
 
     format: str
@@ -76,7 +77,7 @@ class Declaration:
     columns: tuple[Column, ...]
     shape: str | None = None
     event_name: str | None = None
-    files: str | None = None
+    files: tuple[str, ...] = ()
     text: TextLayout | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
 
@@ -147,7 +148,7 @@ def _declaration(path: Path, table: Mapping[str, Any]) -> Declaration:
         ),
         shape=landing.get("shape"),
         event_name=landing.get("event_name"),
-        files=landing.get("files"),
+        files=_texts(landing.get("files", ())),
         text=_layout(place, landing.get("text")),
         left_out=landing.get("left_out", {}),
     )
@@ -165,7 +166,7 @@ def _column(place: str, column: Mapping[str, Any]) -> Column:
     return Column(
         name=name,
         type=_TYPES[data_type],
-        inputs=(inputs,) if isinstance(inputs, str) else tuple(inputs),
+        inputs=_texts(inputs),
         treatment=options.pop("as", _USUAL_TREATMENT[data_type]),
         is_required=options.pop("required", False),
         required_unless=options.pop("required_unless", {}),
@@ -173,11 +174,16 @@ def _column(place: str, column: Mapping[str, Any]) -> Column:
     )
 
 
+def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
 def _layout(place: str, text: Mapping[str, Any] | None) -> TextLayout | None:
     if text is None:
         return None
+    lists = {key: tuple(text[key]) for key in ("columns", "encodings") if key in text}
     try:
-        return TextLayout(**{**text, "columns": tuple(text.get("columns", ()))})
+        return TextLayout(**{**text, **lists})
     except TypeError as problem:
         known = ", ".join(TextLayout.__dataclass_fields__)
         raise InputError(f"{place}: text knows {known} alone") from problem

@@ -86,7 +86,7 @@ class DeclaredFormat:
         self._prepare(Pseudonymizer(b"no key is needed to look at options"))
 
     @property
-    def files(self) -> str | None:
+    def files(self) -> tuple[str, ...]:
         return self.declaration.files
 
     @property
@@ -116,7 +116,7 @@ class DeclaredFormat:
         flat = self._shape(dict(fields)) if self._shape else fields
         if isinstance(flat, Rejection):
             # What lies flat in it is known all the same.
-            flat = fields
+            flat = fields if flat.flat is None else flat.flat
             kept[rejection.field] = MASK
         for column, treat in self._steps:
             for name in column.inputs:

@@ -51,12 +51,17 @@ class Rejection:
     """Why a row was refused: the field, and a reason that holds no value of it.
 
     `refused` are all fields at fault, where there are more than the one that is named.
+    A row of which `is_fault` is false has nothing wrong with it and is no event: it is
+    left out, counted by its reason, and nothing of it is kept. `flat` is what a shape
+    made of the rest of the record.
     """
 
     field: str
     reason: str
     event_name: str | None = None
     refused: frozenset[str] = frozenset()
+    is_fault: bool = True
+    flat: Mapping[str, Any] | None = None
 
 
 class Format(Protocol):
@@ -70,8 +75,8 @@ class Format(Protocol):
     """Whether a file may have columns that are not known; they are not kept."""
 
     @property
-    def files(self) -> str | None:
-        """Pattern of the files in a folder that hold rows; null for all."""
+    def files(self) -> tuple[str, ...]:
+        """Patterns of the files in a folder that hold rows; none for all."""
         ...
 
     @property

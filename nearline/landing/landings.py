@@ -16,9 +16,10 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -61,7 +62,8 @@ class Landing:
     """What became of one file, of a stretch of the event log or of dead letters.
 
     `digest` tells what was landed from anything else; of the log the ranges do, and it
-    is empty. `log` says which log the ranges are of, `landed_at` is UTC.
+    is empty. `log` says which log the ranges are of, `landed_at` is UTC. `left_out`
+    counts, by reason, rows that are no events and of which nothing was kept.
     """
 
     landing_id: int
@@ -74,6 +76,11 @@ class Landing:
     landed_at: str | None = None
     log: str | None = None
     ranges: tuple[OffsetRange, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def left_out_count(self) -> int:
+        return sum(self.left_out.values())
 
 
 def list_landings(settings: Settings) -> list[Landing]:
@@ -126,7 +133,7 @@ def land_file(
     with landing_draft(settings, format_name) as draft:
         pseudonymizer = load_pseudonymizer(settings)
         most_rejected = settings.max_rejected_share
-        accepted, rejected = _write_rows(
+        accepted, rejected, left_out = _write_rows(
             draft, path, format_, pseudonymizer, on_bytes, now, most_rejected
         )
         landing = Landing(
@@ -137,6 +144,7 @@ def land_file(
             accepted_count=accepted,
             rejected_count=rejected,
             landed_at=written_moment(now),
+            left_out=left_out,
         )
         return place_landing(settings, draft, landing)
 
@@ -172,7 +180,9 @@ def place_landing(settings: Settings, draft: Path, landing: Landing) -> Landing:
 def _card_fields(landing: Landing) -> dict[str, Any]:
     fields = asdict(landing)
     del fields["is_new"]
-    return {name: value for name, value in fields.items() if value not in (None, ())}
+    return {
+        name: value for name, value in fields.items() if value not in (None, (), {})
+    }
 
 
 @contextmanager
@@ -278,8 +288,9 @@ def _write_rows(
     on_bytes: Callable[[int], None],
     now: datetime,
     most_rejected: float,
-) -> tuple[int, int]:
-    """Writes accepted and refused rows; returns their counts."""
+) -> tuple[int, int, Mapping[str, int]]:
+    """Writes accepted and refused rows; returns their counts, and those left out."""
+    left_out: Counter[str] = Counter()
     label = _file_label(path)
     names_file = FILE_NAME in format_.known_columns
     first_rejection = ""
@@ -297,6 +308,9 @@ def _write_rows(
                 row = format_.to_row(record.fields, pseudonymizer)
             file = accepted
             if isinstance(row, Rejection):
+                if not row.is_fault:
+                    left_out[f"{row.field} {row.reason}"] += 1
+                    continue
                 file = rejected
                 first_rejection = first_rejection or (
                     f"row {record.row}, {row.field}: {row.reason}"
@@ -305,14 +319,14 @@ def _write_rows(
             row["source_file"] = label
             row["source_row"] = record.row
             file.add(row)
-    if accepted.row_count == 0:
+    if accepted.row_count == 0 and (rejected.row_count > 0 or not left_out):
         if rejected.row_count == 0:
             raise InputError(f"{path.name} has no rows; nothing to ingest")
         raise InputError(
             f"{path.name}: no row fits format '{format_.name}' ({first_rejection}); "
             "is --format right?"
         )
-    share = rejected.row_count / (accepted.row_count + rejected.row_count)
+    share = rejected.row_count / max(accepted.row_count + rejected.row_count, 1)
     if share > most_rejected:
         raise InputError(
             f"{path.name}: {share:.0%} of its rows do not fit format '{format_.name}', "
@@ -320,4 +334,4 @@ def _write_rows(
             f"{first_rejection}); nothing of it was landed. Mend the file, or raise "
             "--max-rejected-share"
         )
-    return accepted.row_count, rejected.row_count
+    return accepted.row_count, rejected.row_count, dict(sorted(left_out.items()))

@@ -84,7 +84,7 @@ class NearlineFormat:
 
     name = "nearline"
     allows_other_columns = False
-    files = None
+    files: tuple[str, ...] = ()
     text = None
     known_columns = frozenset(Event.model_fields)
     # An import may leave out what the door can fill in: the id (a content hash) and

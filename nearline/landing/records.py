@@ -11,8 +11,8 @@ import hashlib
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearline.errors import InputError
+from nearline.landing.escaped_text import is_cut_by, split_escaped, unescaped
 
 SUFFIXES = tuple(
     f".{kind}{zipped}"
@@ -35,7 +36,10 @@ _PARQUET_BATCH_ROWS = 20_000
 _ROWS_BETWEEN_REPORTS = 5_000
 # Entities as JSON in one field are larger than what the csv module expects of a field.
 _LONGEST_FIELD = 16 * 2**20
+_ESCAPE = "\\"
+_WRITTEN_OUT = {"n": "\n", "r": "\r", "t": "\t"}
 _GZIP_MAGIC = b"\x1f\x8b"
+_UTF_8_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,10 @@ class TextLayout:
     """How a text file of rows is written, where it is not CSV with a header.
 
     `columns` are its columns where it has no header; `header_file` is the name of a file
-    beside it that holds them in one line. With `is_escaped` a backslash makes the
-    character after it a plain one.
+    beside it that holds them in one line. With `is_escaped` (and nothing quoted) a
+    backslash makes the delimiter, line end or backslash after it part of the value.
+    `encodings` are tried in turn, line by line. With `keeps_empty` an empty value is a
+    null in the record, so that it can be told from a column that the file has not.
     """
 
     delimiter: str = "\t"
@@ -61,13 +67,15 @@ class TextLayout:
     is_escaped: bool = False
     columns: tuple[str, ...] = ()
     header_file: str | None = None
+    encodings: tuple[str, ...] = ("utf-8",)
+    keeps_empty: bool = False
 
 
-def find_files(path: Path, pattern: str | None = None) -> list[Path]:
+def find_files(path: Path, patterns: Sequence[str] = ()) -> list[Path]:
     """The data files at `path`: itself, or all below a folder, in name order.
 
     Args:
-        pattern: which files of a folder hold rows, where others lie beside them.
+        patterns: which files of a folder hold rows, where others lie beside them.
     """
     if not path.exists():
         raise InputError(f"{path} does not exist; give a file or a folder of files")
@@ -77,10 +85,13 @@ def find_files(path: Path, pattern: str | None = None) -> list[Path]:
             for file in path.rglob("*")
             if file.is_file()
             and file.name.endswith(SUFFIXES)
-            and (pattern is None or fnmatch(file.name, pattern))
+            and (not patterns or any(fnmatch(file.name, one) for one in patterns))
         )
-        if not files and pattern is not None:
-            raise InputError(f"{path} holds no file called {pattern}")
+        if not files and patterns:
+            raise InputError(
+                f"{path} holds no file called {' or '.join(patterns)}; archives "
+                "(.tar.gz, .zip) must be unpacked first"
+            )
         if not files:
             raise InputError(f"{path} holds no file ending in {', '.join(SUFFIXES)}")
         return files
@@ -103,7 +114,7 @@ def column_names(path: Path, layout: TextLayout | None = None) -> list[str] | No
     if _is_text(path):
         place = _Place(path)
         with _explained(place), path.open("rb") as raw, _unzipped(path, raw) as lines:
-            header, _ = _opened_table(path, _decoded(lines, place), layout)
+            header, _ = _opened_table(path, _decoded(lines, place, layout), layout)
             return header
     return None
 
@@ -126,7 +137,7 @@ def read_records(
     if _is_parquet(path):
         place = _Place(path, "row")
         with _explained(place), _opened_parquet(path) as file:
-            for record in _parquet_records(file, place):
+            for record in _parquet_records(file, place, layout):
                 yield record
                 if record.row % _ROWS_BETWEEN_REPORTS == 0:
                     size = path.stat().st_size
@@ -221,7 +232,7 @@ def _json_records(lines: IO[bytes], place: _Place) -> Iterator[Record]:
     for row, line in enumerate(lines, start=1):
         place.number = row
         if row == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
+            line = line.removeprefix(_UTF_8_MARK)
         if not line.strip():
             continue
         try:
@@ -240,7 +251,8 @@ def _json_records(lines: IO[bytes], place: _Place) -> Iterator[Record]:
 def _table_records(
     lines: IO[bytes], place: _Place, path: Path, layout: TextLayout | None
 ) -> Iterator[Record]:
-    header, rows = _opened_table(path, _decoded(lines, place), layout)
+    header, rows = _opened_table(path, _decoded(lines, place, layout), layout)
+    keeps_empty = layout is not None and layout.keeps_empty
     for row, values in enumerate(rows, start=1):
         # A row that does not end is told by where it begins.
         place.number = place.lines_read + 1
@@ -251,9 +263,9 @@ def _table_records(
             yield Record(row, {}, problem)
             continue
         present = {
-            name: value
+            name: value or None
             for name, value in zip(header, values, strict=True)
-            if value != ""
+            if value != "" or keeps_empty
         }
         yield Record(row, present)
 
@@ -267,13 +279,16 @@ def _opened_table(
         delimiter = "\t" if path.name.endswith((".tsv", ".tsv.gz")) else ","
         rows: Iterator[list[str]] = csv.reader(lines, strict=True, delimiter=delimiter)
         return next(rows, []), rows
-    rows = csv.reader(
-        lines,
-        strict=True,
-        delimiter=layout.delimiter,
-        quoting=csv.QUOTE_MINIMAL if layout.is_quoted else csv.QUOTE_NONE,
-        escapechar="\\" if layout.is_escaped else None,
-    )
+    if layout.is_escaped and not layout.is_quoted:
+        rows = _escaped_rows(lines, layout.delimiter)
+    else:
+        rows = csv.reader(
+            lines,
+            strict=True,
+            delimiter=layout.delimiter,
+            quoting=csv.QUOTE_MINIMAL if layout.is_quoted else csv.QUOTE_NONE,
+            escapechar=_ESCAPE if layout.is_escaped else None,
+        )
     if layout.header_file is not None:
         return _header_beside(path, layout), rows
     if not layout.columns:
@@ -285,6 +300,40 @@ def _opened_table(
         # The same export with a header.
         return first, rows
     return list(layout.columns), chain([first], rows)
+
+
+def _escaped_rows(lines: Iterator[str], delimiter: str) -> Iterator[list[str]]:
+    """Rows of a table in which a backslash stands before what does not end a value.
+
+    Not the csv module's: it ends a row at a carriage return within a value.
+    """
+    for line in lines:
+        if is_cut_by(line.removesuffix("\n"), _ESCAPE):
+            line = _joined(line, lines)
+        line = line.removesuffix("\n").removesuffix("\r")
+        if not line:
+            yield []
+        elif _ESCAPE in line:
+            yield [
+                unescaped(value, _ESCAPE, _WRITTEN_OUT)
+                for value in split_escaped(line, delimiter, _ESCAPE)
+            ]
+        else:
+            yield line.split(delimiter)
+
+
+def _joined(first: str, following: Iterator[str]) -> str:
+    """A line whose end belongs to a value, with those after it up to the row's end."""
+    parts = [first]
+    size = len(first)
+    for line in following:
+        parts.append(line)
+        size += len(line)
+        if size > _LONGEST_FIELD:
+            raise csv.Error("a row does not end")
+        if not is_cut_by(line.removesuffix("\n"), _ESCAPE):
+            break
+    return "".join(parts)
 
 
 def _header_beside(path: Path, layout: TextLayout) -> list[str]:
@@ -299,23 +348,41 @@ def _header_beside(path: Path, layout: TextLayout) -> list[str]:
         )
 
 
-def _decoded(lines: IO[bytes], place: _Place) -> Iterator[str]:
+def _decoded(
+    lines: IO[bytes], place: _Place, layout: TextLayout | None
+) -> Iterator[str]:
+    first, *others = layout.encodings if layout is not None else ("utf-8",)
     # Line by line: a decoder of blocks fails lines before the one at fault.
     for number, line in enumerate(lines, start=1):
         place.lines_read = number
+        if number == 1:
+            line = line.removeprefix(_UTF_8_MARK)
         try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            text = line.decode(first)
         except UnicodeDecodeError:
             place.number = number
-            raise
+            text = _decoded_by_another(line, others)
+        yield text
 
 
-def _parquet_records(file: pq.ParquetFile, place: _Place) -> Iterator[Record]:
+def _decoded_by_another(line: bytes, encodings: Sequence[str]) -> str:
+    for encoding in encodings:
+        with suppress(UnicodeDecodeError):
+            return line.decode(encoding)
+    return line.decode("utf-8")
+
+
+def _parquet_records(
+    file: pq.ParquetFile, place: _Place, layout: TextLayout | None
+) -> Iterator[Record]:
+    empty: dict[str, Any] = {}
+    if layout is not None and layout.keeps_empty:
+        empty = dict.fromkeys(file.schema_arrow.names)
     row = 0
     for batch in file.iter_batches(batch_size=_PARQUET_BATCH_ROWS):
         for fields in _with_microseconds(batch).to_pylist():
             row += 1
-            yield Record(row, _without_nulls(fields))
+            yield Record(row, {**empty, **_without_nulls(fields)})
             place.number = row + 1
 
 

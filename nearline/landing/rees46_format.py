@@ -55,7 +55,7 @@ class Rees46Format:
 
     name = "rees46"
     allows_other_columns = False
-    files = None
+    files: tuple[str, ...] = ()
     text = None
     known_columns = frozenset(
         {

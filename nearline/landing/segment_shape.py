@@ -12,20 +12,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-import pyarrow as pa
 
-from nearline.collector.screening import (
-    SHORTEST_ACCOUNT_ID,
-    mask_account_ids,
-    redact_account_ids,
-)
-from nearline.collector.segment import hashed_id
 from nearline.collector.senders import judge_sender
 from nearline.events.identifiers import IdentifierKind, find_identifier
 from nearline.events.personal_keys import names_person
-from nearline.landing.declarations import Column
-from nearline.landing.formats import FILE_NAME, MASK, Rejection, type_name
-from nearline.landing.treatments import as_text_id, make_treatment
+from nearline.landing.formats import FILE_NAME, Rejection
+from nearline.landing.own_ids import without_ids
+from nearline.landing.product_lines import line_reader
+from nearline.landing.treatments import as_text_id
 
 Fields = Mapping[str, Any]
 
@@ -76,7 +70,6 @@ _ADDRESSES = (
     "context_page_path",
 )
 _TEXTS = (
-    *_ADDRESSES,
     "properties_title",
     "properties_name",
     "properties_category",
@@ -118,6 +111,7 @@ _ITEM_PROPERTIES = ("product_id", "sku", "category", "brand", "price", "quantity
 _PRODUCTS = "properties_products"
 _MOST_PRODUCTS = 200
 _LETTER_OR_DIGIT = re.compile(r"[A-Za-z0-9]")
+_read_line = line_reader()
 
 
 def flat_call(fields: dict[str, Any]) -> dict[str, Any] | Rejection:
@@ -167,7 +161,8 @@ def flat_call(fields: dict[str, Any]) -> dict[str, Any] | Rejection:
         flat["properties_others"] = _without_persons(properties)
     ids = (flat["anonymous_id"], user_id, as_text_id(previous_id))
     flat = {name: value for name, value in flat.items() if value not in (None, "")}
-    return _without_ids(flat, [one for one in ids if isinstance(one, str)])
+    own = [one for one in ids if isinstance(one, str)]
+    return without_ids(flat, own, _TEXTS, _ADDRESSES)
 
 
 def _object(value: Any) -> Fields:
@@ -293,69 +288,11 @@ def _take_track(flat: dict[str, Any], properties: dict[str, Any]) -> Rejection |
     lines = []
     for number, product in enumerate(products, start=1):
         try:
-            lines.append(_line(product))
+            lines.append(_read_line(product))
         except ValueError as problem:
             return Rejection(_PRODUCTS, f"line {number}{problem}")
     flat[_PRODUCTS] = lines
     return None
-
-
-def _no_pseudonym(kind: str, identifier: str) -> str:
-    raise AssertionError("no part of a product is a pseudonym")
-
-
-_LINE = {
-    name: make_treatment(
-        Column(name, kind, (name,), way, options=options), hashed_id, _no_pseudonym
-    )
-    for name, kind, way, options in (
-        ("product_id", pa.string(), "key", {"otherwise": "hash"}),
-        ("category", pa.string(), "text", {}),
-        ("brand", pa.string(), "text", {}),
-        ("price", pa.int64(), "cents", {}),
-        ("quantity", pa.int64(), "integer", {"at_least": 1, "at_most": 10_000}),
-    )
-}
-
-
-def _line(product: Any) -> dict[str, Any]:
-    """One product in the columns that are kept, its price in cents.
-
-    Raises:
-        ValueError: it is none; the text goes on after the number of the line.
-    """
-    if not isinstance(product, dict):
-        raise ValueError(f" must be an object; got {type_name(product)}")
-    product = {**product, "product_id": product.get("product_id") or product.get("sku")}
-    line: dict[str, Any] = {}
-    for name, treat in _LINE.items():
-        value = product.get(name)
-        if value in (None, ""):
-            continue
-        try:
-            kept = treat(value)
-        except ValueError as problem:
-            raise ValueError(f", {name}: {problem}") from None
-        if kept not in (None, MASK):
-            line["price_cents" if name == "price" else name] = kept
-    if "product_id" not in line:
-        raise ValueError(", product_id: is missing; every product needs it or sku")
-    return line
-
-
-def _without_ids(flat: dict[str, Any], ids: list[str]) -> dict[str, Any]:
-    """Texts without the call's own ids: what was hashed could be read beside its hash."""
-    ids = [one for one in ids if len(one) >= SHORTEST_ACCOUNT_ID]
-    texts = {name: flat[name] for name in _TEXTS if name in flat}
-    written = orjson.dumps(texts, default=str).decode()
-    if not any(orjson.dumps(one).decode()[1:-1] in written for one in ids):
-        return flat
-    addresses = {
-        name: redact_account_ids(texts.pop(name), ids)
-        for name in _ADDRESSES
-        if isinstance(texts.get(name), str)
-    }
-    return {**flat, **mask_account_ids(texts, ids), **addresses}
 
 
 def _without_persons(value: Any) -> Any:

@@ -1,11 +1,13 @@
 """Rows a second through the door, source by source, beside DuckDB's bare read."""
 
+import shutil
 import time
 from pathlib import Path
 
 import duckdb
 
 from nearline.landing.landings import land_file
+from nearline.landing.registry import find_format
 from nearline.settings import Settings
 from tests.dbt.test_sources import SAMPLES
 
@@ -24,7 +26,7 @@ def measure_sources(folder: Path, rows: int = _ROWS) -> str:
         landing = land_file(settings, path, sample.name)
         landed = time.perf_counter() - started
         read = _bare_read(path)
-        count = landing.accepted_count + landing.rejected_count
+        count = landing.accepted_count + landing.rejected_count + landing.left_out_count
         lines.append(
             f"| `{sample.name}` | {path.suffix} | {count:,} | {count / landed:,.0f} | "
             f"{count / read:,.0f} | {landed / read:.0f} |"
@@ -58,6 +60,9 @@ def _repeated(sample: Path, folder: Path, rows: int) -> Path:
     body = text[len(header) :]
     path = folder / f"{sample.name}{largest.suffix}"
     path.write_text("".join(header) + "".join(body) * (1 + rows // len(body)))
+    layout = find_format(Settings(), sample.name).text
+    if layout is not None and layout.header_file is not None:
+        shutil.copy(largest.with_name(layout.header_file), folder)
     return path
 
 

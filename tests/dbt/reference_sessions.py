@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 GAP = timedelta(minutes=30)
 LONGEST = timedelta(days=3)
-SOURCES_WITH_SESSIONS = frozenset({"rees46", "snowplow", "ga4", "rudderstack"})
+SOURCES_WITH_SESSIONS = frozenset({"rees46", "snowplow", "ga4", "rudderstack", "adobe"})
 SOURCES_WITH_HEARTBEATS = frozenset({"snowplow"})
 HEARTBEAT = timedelta(seconds=10)
 MIN_VISIT = timedelta(seconds=5)

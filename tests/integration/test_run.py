@@ -18,6 +18,7 @@ import pytest
 from nearline.landing.registry import format_names
 from nearline.landing.verification import remember_verified, unverified_files
 from tests.pipeline import NEARLINE, ROOT, SHARED_DATA, Home, simulate
+from tests.unit.landing.event_files import all_bytes
 
 ADDRESS = "jane.roe@example.org"
 
@@ -308,3 +309,25 @@ def test_shop_log_without_consent_dwell_or_experiment_runs_through(
     ) == [(17_429, 5_066)]
     for table in ("fct_page_views", "fct_exposures", "fct_experiment_results"):
         assert home.published(f"select count(*) from {{{table}}}") == [(0,)]
+
+
+def test_data_feed_without_consent_is_counted_and_used_for_nothing(
+    tmp_path: Path,
+) -> None:
+    sample = ROOT / "tests" / "fixtures" / "sources" / "adobe"
+    home = Home(tmp_path / "home")
+    landed = home.nearline("ingest", sample / "input", "--format", "adobe").stdout
+    assert landed.startswith(
+        "2 of 2 files landed: 29 rows accepted, 0 rejected, 4 left out\n"
+    )
+
+    done = home.nearline("run")
+
+    assert "adobe: 39 events, no consent data" in done.stdout
+    assert home.published(
+        "select sum(event_count) from {ops_collection_audit} where source = 'adobe'"
+    ) == [(39,)]
+    assert home.published("select count(*) from {fct_events}") == [(0,)]
+    kept = all_bytes(home.path).lower()
+    for identifier in (sample / "planted.txt").read_text().splitlines():
+        assert identifier.lower().encode() not in kept

@@ -63,6 +63,9 @@ def _landed_asset(
                 "rejected_row_count": sum(
                     landing.rejected_count for landing in landings
                 ),
+                "left_out_row_count": sum(
+                    landing.left_out_count for landing in landings
+                ),
                 "landing_count": len(landings),
                 **(
                     {"latest_landings": bar_plot(rows, "landing", "rows", "Rows")}

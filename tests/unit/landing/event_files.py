@@ -122,7 +122,7 @@ def all_bytes(folder: Path) -> bytes:
         found.append(str(path.relative_to(folder)).encode())
         if path.is_file():
             found.append(path.read_bytes())
-        if path.suffix == ".parquet":
+        if path.is_file() and path.suffix == ".parquet":
             rows = pq.ParquetFile(path).read().to_pylist()
             found.append(json.dumps(rows, default=str).encode())
     return b"\n".join(found)
