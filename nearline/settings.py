@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     kinesis_region: str = "us-east-1"
     kinesis_stream_prefix: str = "nearline-"
 
+    served_sample_share: float = Field(default=0.01, ge=0, le=1)
+    """Share of entities whose served values are logged, to be compared; 0: none."""
+    served_retention_days: float = Field(default=14, gt=0)
+    """How long a logged value is kept."""
+
     @property
     def log(self) -> Path:
         return self.home / "log"
@@ -100,6 +105,11 @@ class Settings(BaseSettings):
     @property
     def online(self) -> Path:
         return self.home / "online"
+
+    @property
+    def served(self) -> Path:
+        """A sample of the values that apps were served."""
+        return self.home / "served"
 
     @property
     def site(self) -> Path:

@@ -58,6 +58,12 @@ def count_suppressed(settings: Settings) -> int:
     return int(_load(settings).num_rows)
 
 
+def suppressed_keys(settings: Settings, key_type: KeyType) -> list[str]:
+    """The keys of one type that are listed."""
+    rows = _load(settings).to_pylist()
+    return [row["key_value"] for row in rows if row["key_type"] == key_type]
+
+
 def list_digest(settings: Settings) -> str:
     """SHA-256 of the list as it is now; empty where there is none."""
     if not settings.suppression.exists():

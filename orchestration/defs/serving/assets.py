@@ -16,9 +16,12 @@ from orchestration.lib.locking import RunLock
 def online_store(run_lock: RunLock) -> dg.MaterializeResult[None]:
     """Applies the feature repository and writes the keys whose values changed."""
     from nearline.online import refresh_online_store
+    from nearline.online.fill_mark import mark_filled
 
     settings = load_settings()
-    views = refresh_online_store(settings, settings.published.resolve())
+    release = settings.published.resolve()
+    views = refresh_online_store(settings, release)
+    mark_filled(settings, release)
     table = dg.MetadataValue.table(
         [
             dg.TableRecord(
