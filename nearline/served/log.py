@@ -4,7 +4,8 @@ A process has a segment of its own, a file that it holds a lock on while it writ
 kernel frees the lock when the process ends, however it ends. Segments are closed after a
 minute, so that the landing need not wait for a process to end. A line that a crash cut
 short is left out when the segment is landed. Nothing is synced to disk: the log is a
-sample, and a reader must not wait for it.
+sample, and a reader must not wait for it. What is served unchanged again and again, as
+an item that everybody looks at, is logged once a segment.
 
 Who is sampled depends on the key alone, so that the same few entities are logged by all
 processes, and all of what they were served can be compared.
@@ -17,7 +18,9 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -85,21 +88,18 @@ class ServedLog:
         self.sampled_share = sampled_share
         self.dropped_count = 0
         self._folder = folder
-        self._waiting: list[Callable[[], Sequence[ServedView]]] = []
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
-        self._is_closed = False
         self._segment: _Segment | None = None
-        self._writer_pid = 0
-        self._thread: threading.Thread | None = None
+        self._begin()
         atexit.register(self.close)
+        weak = weakref.WeakMethod(self._begin)
+        os.register_at_fork(after_in_child=lambda: (weak() or _nothing)())
 
     def samples(self, entity_id: str) -> bool:
         return self.sampled_share > 0 and is_sampled(entity_id, self.sampled_share)
 
     def add(self, served: Callable[[], Sequence[ServedView]]) -> None:
         """Takes a function that gives what was served; it is called in the background."""
-        if self._writer_pid != os.getpid():
+        if self._thread is None:
             self._start()
         if len(self._waiting) >= _MOST_WAITING:
             self.dropped_count += 1
@@ -109,59 +109,61 @@ class ServedLog:
     def flush(self) -> None:
         """Writes what waits, here and now."""
         with self._lock:
-            waiting, self._waiting = self._waiting, []
-            lines = [
-                orjson.dumps(view, option=orjson.OPT_APPEND_NEWLINE)
-                for served in waiting
-                for view in served()
-            ]
+            # Taken one by one: other threads add meanwhile.
+            given = [self._waiting.popleft() for _ in range(len(self._waiting))]
             try:
-                self._write(b"".join(lines))
+                self._write([view for give in given for view in give()])
             except OSError as problem:
-                self.dropped_count += len(waiting)
+                self.dropped_count += len(given)
                 self._segment = None
                 _logger.warning("served values were not logged: %s", problem.strerror)
 
     def close(self) -> None:
         """Writes what waits and gives the segment free."""
-        if self._writer_pid != os.getpid():
-            return
         self._is_closed = True
         self._wake.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is not None:
             self._thread.join()
         self.flush()
         with self._lock:
             self._close_segment()
         atexit.unregister(self.close)
 
+    def _begin(self) -> None:
+        """A state of its own: at first, and in the child of a fork.
+
+        There the thread is gone, the lock may be held by it for ever, and what waits and
+        the segment are the parent's.
+        """
+        self._close_segment()
+        self._waiting: deque[Callable[[], Sequence[ServedView]]] = deque()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+
     def _start(self) -> None:
-        # Also after a fork: threads do not come along, and the segment is the parent's.
         with self._lock:
-            if self._writer_pid == os.getpid():
-                return
-            self._writer_pid = os.getpid()
-            self._waiting = []
-            self._segment = None
-            self._thread = threading.Thread(
-                target=self._run, name="served-values", daemon=True
-            )
-            self._thread.start()
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="served-values", daemon=True
+                )
+                self._thread.start()
 
     def _run(self) -> None:
         while not self._is_closed:
             self._wake.wait(_FLUSH_SECONDS)
             self.flush()
 
-    def _write(self, lines: bytes) -> None:
+    def _write(self, served: Sequence[ServedView]) -> None:
         now = time.monotonic()
         if self._segment is not None and self._segment.is_full(now):
             self._close_segment()
-        if not lines:
+        if not served:
             return
         if self._segment is None:
             self._segment = _Segment(self._folder, now)
-        self._segment.append(lines)
+        self._segment.append(served)
 
     def _close_segment(self) -> None:
         if self._segment is not None:
@@ -185,6 +187,7 @@ class _Segment:
         draft.rename(folder / name)
         self._opened_at = now
         self._byte_count = 0
+        self._seen: set[bytes] = set()
 
     def is_full(self, now: float) -> bool:
         return (
@@ -192,12 +195,35 @@ class _Segment:
             or self._byte_count >= _SEGMENT_BYTES
         )
 
-    def append(self, lines: bytes) -> None:
-        rest = memoryview(lines)
+    def append(self, served: Sequence[ServedView]) -> None:
+        rest = memoryview(b"".join(map(_line, self._new(served))))
         while rest:
             written = os.write(self._descriptor, rest)
             self._byte_count += written
             rest = rest[written:]
 
+    def _new(self, served: Sequence[ServedView]) -> Iterator[ServedView]:
+        for view in served:
+            # All that the comparison goes by; when it was served is not.
+            kept = (
+                view.view,
+                view.entity_id,
+                view.event_timestamp,
+                view.known_up_to,
+                view.values,
+            )
+            digest = blake2b(orjson.dumps(kept), digest_size=16).digest()
+            if digest not in self._seen:
+                self._seen.add(digest)
+                yield view
+
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _line(view: ServedView) -> bytes:
+    return orjson.dumps(view, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _nothing() -> None:
+    """In place of a log that is gone."""
