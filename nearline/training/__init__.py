@@ -3,7 +3,3 @@
 Belongs here: labels, and Feast's historical retrieval over one release. Not here: what
 a feature means (`dbt_project/`), or how a model is fitted.
 """
-
-from nearline.training.sets import TrainingSet, build_training_set
-
-__all__ = ["TrainingSet", "build_training_set"]

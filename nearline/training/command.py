@@ -6,13 +6,16 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nearline.cli import print_json
 from nearline.progress import Bar, progress_bar
 from nearline.settings import load_settings
-from nearline.training.sets import CARD_SUFFIX, TrainingSet, build_training_set
+
+if TYPE_CHECKING:
+    from nearline.training.sets import TrainingSet
 
 _MOST_FEATURES_SHOWN = 8
 
@@ -45,6 +48,8 @@ def training_set(labels: str, service: str, out: Path, as_json: bool) -> None:
     whatever is to be learnt. No row sees what became known after its moment. The file
     holds pseudonyms and is out of erasure's reach: keep it no longer than you need it.
     """
+    from nearline.training.sets import build_training_set
+
     with ExitStack() as stack:
         _hush_libraries(stack)
         bars: list[Bar] = []
@@ -73,7 +78,9 @@ def _hush_libraries(stack: ExitStack) -> None:
     warnings.simplefilter("ignore", DeprecationWarning)
 
 
-def _words(done: TrainingSet, out: Path) -> list[str]:
+def _words(done: "TrainingSet", out: Path) -> list[str]:
+    from nearline.training.sets import CARD_SUFFIX
+
     lines = [
         f"{done.row_count:,} rows, {len(done.features)} features of {done.service}, "
         f"release {done.release_id}",

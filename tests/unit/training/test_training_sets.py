@@ -15,7 +15,8 @@ import pytest
 from nearline.errors import InputError, NearlineError
 from nearline.online.refresh import refresh_online_store
 from nearline.settings import Settings
-from nearline.training import TrainingSet, build_training_set, retrieval
+from nearline.training import retrieval
+from nearline.training.sets import TrainingSet, build_training_set
 from tests.releases import release_tables, write_release
 from tests.unit.online.small_shop import (
     NOON,
