@@ -55,6 +55,11 @@ class Settings(BaseSettings):
     redis_timeout_seconds: float = Field(default=10, gt=0)
     """How long a write is tried again before the store counts as unavailable."""
 
+    served_sample_share: float = Field(default=0.01, ge=0, le=1)
+    """Share of entities whose served values are logged, to be compared; 0: none."""
+    served_retention_days: float = Field(default=14, gt=0)
+    """How long a logged value is kept."""
+
     @property
     def log(self) -> Path:
         return self.home / "log"
@@ -116,6 +121,11 @@ class Settings(BaseSettings):
     def live(self) -> Path:
         """The live processor's state."""
         return self.home / "live"
+
+    @property
+    def served(self) -> Path:
+        """A sample of the values that apps were served."""
+        return self.home / "served"
 
     @property
     def site(self) -> Path:

@@ -256,6 +256,16 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
             _LONG,
         ),
     },
+    "ops_parity": {
+        "served_date": _DATE,
+        **_columns("view_name feature speed", _TEXT),
+        **_columns(
+            "served_count matched_count mismatched_count missing_count extra_count "
+            "pending_count",
+            _LONG,
+        ),
+        **_columns("max_difference mean_difference max_mismatch_share", _REAL),
+    },
     "ops_collection_audit": {
         "source": _TEXT,
         "event_date": _DATE,
@@ -717,6 +727,23 @@ def release_tables() -> Tables:
                 "created_too_long_before_sent_event_count": 0,
                 "late_after_minutes": 10,
                 "session_gap_minutes": 30,
+            }
+        ],
+        "ops_parity": [
+            {
+                "served_date": DAY,
+                "view_name": "visitor_activity_1h_v1",
+                "feature": "page_view_count_1h",
+                "speed": "batch",
+                "served_count": 3,
+                "matched_count": 2,
+                "mismatched_count": 0,
+                "missing_count": 0,
+                "extra_count": 0,
+                "pending_count": 1,
+                "max_difference": 0.0,
+                "mean_difference": 0.0,
+                "max_mismatch_share": 0.0,
             }
         ],
         "ops_collection_audit": [

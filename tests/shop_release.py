@@ -29,6 +29,7 @@ PAGE_TABLES = (
     "ops_quarantine",
     "ops_lateness",
     "ops_lateness_daily",
+    "ops_parity",
     "ops_collection_audit",
 )
 
@@ -165,6 +166,15 @@ def late_day(source: str, day: date, **counts: int) -> Row:
     return row | counts
 
 
+def served_day(feature: str, day: date, **counts: float | str) -> Row:
+    """One row of `ops_parity`; what is not said to be wrong or pending matched."""
+    row: Row = {"served_date": day, "view_name": "visitor_activity_1h_v1"}
+    row |= {"feature": feature, "speed": "batch", "max_difference": 0.0}
+    wrong = ("mismatched_count", "missing_count", "extra_count", "pending_count")
+    row |= dict.fromkeys(wrong, 0)
+    return row | counts
+
+
 def shop_release(
     *, seed: int, person_count: int, day_count: int, last_day: date
 ) -> ShopRelease:
@@ -214,6 +224,20 @@ def shop_release(
                 ("shop_web", 2_600, 60),
                 ("shop_app", 700, 80),
             )
+        ],
+        ops_parity=[
+            served_day(
+                feature,
+                day,
+                speed=speed,
+                served_count=400 + 9 * number,
+                mismatched_count=rng.randint(0, 2) if number == 3 else 0,
+                max_difference=2.0 if number == 3 else 0.0,
+                pending_count=390 if day == days[-1] else 0,
+            )
+            for number, day in enumerate(days[-14:])
+            for speed in ("batch", "live")
+            for feature in ("page_view_count_1h", "engaged_seconds_1h")
         ],
         ops_collection_audit=[{"consent_basis": "stated", "event_count": 94_815}],
         fct_events=[

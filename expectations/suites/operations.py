@@ -128,6 +128,41 @@ OPERATION_SUITES = (
             ),
         ),
     ),
+    # Whether what was served is right blocks by itself: `orchestration/defs/release`.
+    Suite(
+        "ops_parity",
+        (
+            not_null("served_date"),
+            not_null("view_name"),
+            not_null("feature"),
+            unique_together("served_date", "view_name", "feature", "speed"),
+            one_of("speed", ("batch", "live")),
+            between("served_count", 1),
+            *not_negative(
+                "matched_count",
+                "mismatched_count",
+                "missing_count",
+                "extra_count",
+                "pending_count",
+                "max_difference",
+                "mean_difference",
+            ),
+            holds(
+                "outcomes_sum_to_what_was_served",
+                "matched, mismatched, missing, extra and pending values sum to "
+                "served_count",
+                "matched_count + mismatched_count + missing_count + extra_count "
+                "+ pending_count = served_count",
+                column="served_count",
+            ),
+            holds(
+                "mean_is_within_the_largest",
+                "mean_difference is not above max_difference",
+                "mean_difference <= max_difference",
+                column="mean_difference",
+            ),
+        ),
+    ),
     Suite(
         "ops_collection_audit",
         (

@@ -170,6 +170,30 @@ class LateDay:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedDay:
+    """One row per day of serving, view, feature and speed; counts are of values."""
+
+    day: date
+    view_name: str
+    feature: str
+    speed: str
+    served_count: int
+    mismatched_count: int
+    missing_count: int
+    extra_count: int
+    pending_count: int
+    max_difference: float | None
+
+    @property
+    def compared_count(self) -> int:
+        return self.served_count - self.pending_count
+
+    @property
+    def wrong_count(self) -> int:
+        return self.mismatched_count + self.missing_count + self.extra_count
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One check that read the release before it was published."""
 
@@ -200,6 +224,8 @@ class PageData:
     lateness: tuple[Lateness, ...] | None
     late_days: tuple[LateDay, ...] | None
     """Of both periods, by day and source."""
+    served_days: tuple[ServedDay, ...] | None
+    """All that are kept, whatever period the page shows: serving goes on after the data."""
     consent_event_counts: Mapping[str, int] | None
     """Events by consent basis ('stated', 'assumed')."""
     event_count: int | None
@@ -239,6 +265,7 @@ def read_page_data(release_dir: Path, quality: Path) -> PageData:
             quarantined=_quarantined(tables),
             lateness=_lateness(tables),
             late_days=_late_days(tables, periods),
+            served_days=_served_days(tables),
             consent_event_counts=_consent(tables),
             event_count=_event_count(tables),
             checks=read_checks(quality / manifest.release_id / "checks.json"),
@@ -621,6 +648,20 @@ def _late_days(tables: _Tables, periods: Periods | None) -> tuple[LateDay, ...] 
         [(periods.previous or periods.current).first, periods.current.last],
     )
     return tuple(LateDay(**row) for row in rows)
+
+
+def _served_days(tables: _Tables) -> tuple[ServedDay, ...] | None:
+    if not tables.has("ops_parity"):
+        return None
+    columns = ", ".join(name for name in ServedDay.__slots__ if name != "day")
+    rows = tables.rows(
+        f"""
+        select served_date as day, {columns}
+        from {tables.scan("ops_parity")}
+        order by day, view_name, feature, speed
+        """
+    )
+    return tuple(ServedDay(**row) for row in rows)
 
 
 def _consent(tables: _Tables) -> Mapping[str, int] | None:

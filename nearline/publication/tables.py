@@ -58,6 +58,7 @@ FACTS_AND_MEASURES = (
         "ops_lateness", ("source", "received_date", "delay_bucket", "is_late")
     ),
     PublishedTable("ops_lateness_daily", ("source", "occurred_date")),
+    PublishedTable("ops_parity", ("served_date", "view_name", "feature", "speed")),
     PublishedTable(
         "ops_collection_audit",
         (

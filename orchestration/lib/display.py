@@ -21,6 +21,7 @@ _WORDS = {
     "learned__experiment_results": "experiments (inference)",
     "candidate_release": "candidate release",
     "release_expectations": "the candidate (Great Expectations)",
+    "candidate_release_served_values_match": "served values against the candidate",
     "published_release": "publication",
     "online_store": "online features (Feast)",
     "dashboard": "dashboard",

@@ -144,3 +144,12 @@ def test_every_published_model_says_who_owns_it_and_what_it_holds_of_persons(
     assert meta["retention_days"] > 0
     is_personal = bool(PERSONAL_COLUMNS & set(_columns(model)))
     assert meta["pii"] == ("pseudonymous" if is_personal else "none")
+
+
+def test_every_feature_model_is_compared_with_what_was_served() -> None:
+    text = (DBT_PROJECT / "models" / "ops" / "ops_parity.sql").read_text()
+    listed, _, _ = text.partition("-%}")
+    folder = DBT_PROJECT / "models" / "features"
+    assert re.findall(r"'(\w+)'", listed) == sorted(
+        path.stem for path in folder.glob("*.sql")
+    )

@@ -1,7 +1,7 @@
 """Data health: freshness and origin, checks, quarantine.
 
 Belongs here: whether the other sections can be trusted. Not here: any check itself;
-what came late (`lateness`).
+what came late (`lateness`), what apps were served (`parity`).
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nearline.dashboards import charts, wording
 from nearline.dashboards.charts import BarRow
 from nearline.dashboards.queries import Check, PageData, QuarantinedRows
-from nearline.dashboards.sections import lateness
+from nearline.dashboards.sections import lateness, parity
 from nearline.dashboards.sections.figures import Figure, Table
 
 MOST_REASONS_SHOWN = 8
@@ -126,8 +126,12 @@ def _unpassed_check(check: Check) -> UnpassedCheck:
 
 
 def health(data: PageData) -> list[Figure]:
-    """Quarantine by reason, and what came late."""
-    return [_quarantine_figure(data), *lateness.lateness(data)]
+    """Quarantine by reason, what came late, and whether what was served is right."""
+    return [
+        _quarantine_figure(data),
+        *lateness.lateness(data),
+        *parity.parity(data),
+    ]
 
 
 def _quarantine_figure(data: PageData) -> Figure:

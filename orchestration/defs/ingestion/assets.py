@@ -1,6 +1,7 @@
 """What has been landed, as the first assets of the graph."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -155,4 +156,27 @@ def deadletter_replays() -> dg.MaterializeResult[None]:
 
     return dg.MaterializeResult(
         metadata={"dagster/row_count": replays_table(load_settings()).num_rows}
+    )
+
+
+@dg.asset(
+    key=["served", "feature_values"],
+    group_name="ingestion",
+    owners=["team:features"],
+    kinds={"parquet"},
+    description="One row per feature value that a sampled entity was served.",
+)
+def served_feature_values() -> dg.MaterializeResult[None]:
+    """Lands what readers have logged of the values that they served."""
+    from nearline.served.landing import count_served, land_served
+
+    settings = load_settings()
+    landing = land_served(settings, datetime.now(UTC))
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": count_served(settings),
+            "landed_row_count": landing.row_count,
+            "open_segment_count": landing.open_segment_count,
+            "unread_line_count": landing.unread_line_count,
+        }
     )

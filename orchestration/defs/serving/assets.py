@@ -18,9 +18,12 @@ def online_store(
 ) -> dg.MaterializeResult[None]:
     """Applies the feature repository and writes the keys whose values changed."""
     from nearline.online import refresh_online_store
+    from nearline.online.fill_mark import mark_filled
 
     settings = load_settings()
-    views = refresh_online_store(settings, settings.published.resolve())
+    release = settings.published.resolve()
+    views = refresh_online_store(settings, release)
+    mark_filled(settings, release)
     table = dg.MetadataValue.table(
         [
             dg.TableRecord(

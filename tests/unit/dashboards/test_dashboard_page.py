@@ -15,6 +15,7 @@ from tests.shop_release import (
     ShopRelease,
     check,
     late_day,
+    served_day,
     session,
     shop_release,
     with_sessions,
@@ -84,6 +85,7 @@ def test_the_page_has_all_its_charts_once(shop_page: str) -> None:
         "quarantine",
         "lateness",
         "late-share",
+        "served-share",
     }
 
 
@@ -341,6 +343,47 @@ def test_lateness_says_what_is_missing(tmp_path: Path) -> None:
     assert absent.count("This release has no table of lateness by day.") == 2
 
 
+def test_served_values_are_told_day_by_day_and_feature_by_feature(
+    tmp_path: Path,
+) -> None:
+    wrong = served_day(
+        "engaged_seconds_1h",
+        DAY,
+        served_count=110,
+        mismatched_count=3,
+        missing_count=1,
+        extra_count=1,
+        pending_count=10,
+        max_difference=2.5,
+    )
+    live = served_day(
+        "page_view_count_1h", DAY, speed="live", served_count=7, pending_count=7
+    )
+    right = served_day("page_view_count_1h", DAY.replace(day=14), served_count=100)
+    page = page_of(
+        ShopRelease({**ONE_DAY, "ops_parity": [wrong, live, right]}), tmp_path
+    )
+    words = words_of(page).replace("\u00a0", " ")
+    assert "Wrong 2.5 % (5 of 200): 3 differ from the table; 1 were served as" in words
+    assert "1 were served and are unknown." in words
+    assert "Not compared yet 17 values, newer than what the tables hold." in words
+    assert "Day From the last run Live" in words
+    assert "Sat 14 Nov 0.0 % (0 of 100) nothing served" in words
+    assert "Sun 15 Nov nothing served nothing served" in words
+    assert "Mon 16 Nov 5.0 % (5 of 100) not compared yet" in words
+    assert "engaged_seconds_1h visitor_activity_1h_v1 100 5.0 % (5) 2.5" in words
+    days = drawn_rows(page, "served-share")
+    assert [day["value_line_1"] for day in days] == [0.0, None, 5.0]
+
+
+def test_served_values_say_what_is_missing(tmp_path: Path) -> None:
+    empty = words_of(page_of(ShopRelease(ONE_DAY), tmp_path / "empty"))
+    assert empty.count("No app has read a feature of a sampled visitor") == 2
+    release = ShopRelease(ONE_DAY, absent=frozenset({"ops_parity"}))
+    absent = words_of(page_of(release, tmp_path / "absent"))
+    assert absent.count("This release has no table of served values.") == 2
+
+
 def test_names_from_the_data_are_text_and_never_markup(tmp_path: Path) -> None:
     hostile = "</script><img src=x onerror=alert(1)>"
     release = ShopRelease(
@@ -368,6 +411,9 @@ def test_names_from_the_data_are_text_and_never_markup(tmp_path: Path) -> None:
                 {"reason": hostile, "field": hostile, "quarantined_stage": hostile}
             ],
             "ops_lateness_daily": [late_day(hostile, DAY, event_count=1)],
+            "ops_parity": [
+                served_day(hostile, DAY, served_count=1) | {"view_name": hostile}
+            ],
         },
         checks=[check(hostile, hostile, status=hostile, message=hostile)],
     )

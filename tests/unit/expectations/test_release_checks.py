@@ -244,6 +244,7 @@ def spoilt_marts(tmp_path_factory: pytest.TempPathFactory) -> list[CheckResult]:
     tables["ops_lateness_daily"][0].update(
         session_count=2, reopened_session_count=4, set_aside_event_count=1
     )
+    tables["ops_parity"][0].update(mismatched_count=1, mean_difference=0.5)
     del tables["ops_collection_audit"][0]
     root = tmp_path_factory.mktemp("spoilt")
     return check_release(write_release(root / "r1", tables), root / "quality")
@@ -278,6 +279,8 @@ def spoilt_marts(tmp_path_factory: pytest.TempPathFactory) -> list[CheckResult]:
         ("ops_lateness_daily", "reasons_sum_to_what_is_set_aside", "block"),
         ("ops_lateness_daily", "event_count_equals_the_arrivals", "block"),
         ("ops_lateness_daily", "session_count_equals_the_sessions", "block"),
+        ("ops_parity", "outcomes_sum_to_what_was_served", "block"),
+        ("ops_parity", "mean_is_within_the_largest", "block"),
         ("ops_collection_audit", "every_published_event_is_audited", "block"),
     ],
 )
@@ -288,7 +291,7 @@ def test_defect_in_a_mart_is_found(
 
 
 def test_nothing_but_the_planted_defects_is_found(spoilt_marts: list[CheckResult]):
-    assert len(_amiss(spoilt_marts)) == 23
+    assert len(_amiss(spoilt_marts)) == 25
 
 
 def test_warnings_do_not_block(tmp_path):
