@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nearline.errors import InputError
-from nearline.publication.tables import PUBLISHED_TABLES, scan, table_path
+from nearline.publication.tables import scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -137,11 +137,10 @@ def _published(release: Path) -> duckdb.DuckDBPyConnection:
     """A connection that has each table of `release` as a view, and no way beyond."""
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
     connection.execute("set timezone = 'UTC'")
-    for table in PUBLISHED_TABLES:
-        if table_path(release, table.name).exists():
-            connection.execute(
-                f"create view {table.name} as select * from {scan(release, table.name)}"
-            )
+    for table in sorted(path.stem for path in release.glob("*.parquet")):
+        connection.execute(
+            f'create view "{table}" as select * from {scan(release, table)}'
+        )
     folder = str(release.resolve()).replace("'", "''")
     for setting in (
         # Else a query could read variables of this process by name.
