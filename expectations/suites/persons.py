@@ -25,8 +25,9 @@ PERSON_SUITES = (
                 "first_seen_at <= last_seen_at",
                 column="first_seen_at",
             ),
-            between("visitor_count", 1),
-            *not_negative("session_count", "order_count", "revenue_cents"),
+            *not_negative(
+                "visitor_count", "session_count", "order_count", "revenue_cents"
+            ),
         ),
     ),
     Suite(

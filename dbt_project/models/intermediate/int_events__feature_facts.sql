@@ -6,7 +6,8 @@ events as (
 
 ),
 
--- Only what consent permits. A bot that gave itself away by behaviour is known for one
+-- Only what consent permits, and what visitors did: an import of what is known of them
+-- would count their orders a second time. A bot that gave itself away by behaviour is known for one
 -- only afterwards: leaving it out here would rewrite values that were already served.
 final as (
 
@@ -31,6 +32,7 @@ final as (
     where
         has_personalization_consent
         and not is_declared_bot
+        and session_id is not null
 
 )
 

@@ -32,6 +32,7 @@ events as (
             and source in {{ sources_with('session_rule', 'source') }},
             false
         ) as has_source_session,
+        {{ is_sessionless() }} as is_sessionless,
         case
             when
                 source_session_id is not null
@@ -87,6 +88,7 @@ sessions_reopened as (
         on
             sessions_nearby.session_scope = events_changed.session_scope
             and events_changed.refused_reason is null
+            and not events_changed.is_sessionless
             and (
                 events_changed.has_source_session
                 or events_changed.occurred_at between
@@ -142,7 +144,9 @@ events_ordered as (
             and lag(occurred_at) over visit < occurred_at - {{ gap }}
         ) as is_session_start,
     from events_to_place
-    where refused_reason is null
+    where
+        refused_reason is null
+        and not is_sessionless
     window visit as (partition by session_scope order by occurred_at, event_id)
 
 ),
@@ -295,6 +299,22 @@ sessions_placed as (
         change_seq,
     from events_to_place
     where refused_reason is not null
+
+    union all by name
+
+    -- In the facts without a session: no page was seen and no time was spent.
+    select
+        event_id,
+        session_scope,
+        occurred_at,
+        declared_bot_reason as bot_reason,
+        false as is_page_view,
+        false as is_page_ping,
+        change_seq,
+    from events_to_place
+    where
+        refused_reason is null
+        and is_sessionless
 
 ),
 
