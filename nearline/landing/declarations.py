@@ -42,7 +42,7 @@ _USUAL_TREATMENT: Mapping[str, str] = {
 }
 _WHERE_FROM = {"landing_id", *(field.name for field in PROVENANCE)}
 _LANDING_KEYS = frozenset(
-    {"format", "source", "shape", "event_name", "files", "text", "left_out"}
+    {"format", "source", "shape", "mapping", "event_name", "files", "text", "left_out"}
 )
 
 
@@ -65,7 +65,8 @@ class Declaration:
 
     `format` is what `ingest --format` calls it, `source` what its events are said to
     come from; `shape` names the Python that flattens nested records, where one is
-    needed; `event_name` is the input that says what happened; `files` is a pattern of
+    needed, and `mapping` the file beside the data that tells it what the columns are;
+    `event_name` is the input that says what happened; `files` is a pattern of
     file names. `left_out` gives the reason for each input that is knowingly not kept.
     """
 
@@ -75,6 +76,7 @@ class Declaration:
     description: str
     columns: tuple[Column, ...]
     shape: str | None = None
+    mapping: str | None = None
     event_name: str | None = None
     files: str | None = None
     text: TextLayout | None = None
@@ -146,6 +148,7 @@ def _declaration(path: Path, table: Mapping[str, Any]) -> Declaration:
             if column["name"] not in _WHERE_FROM
         ),
         shape=landing.get("shape"),
+        mapping=landing.get("mapping"),
         event_name=landing.get("event_name"),
         files=landing.get("files"),
         text=_layout(place, landing.get("text")),

@@ -393,7 +393,9 @@ def _snapshots() -> list[Row]:
         event("apart_1", "v_set_apart", at("10:00")),
         purchase("apart_2", "v_set_apart", at("10:20"), 900) | {"source": "crm"},
         event("apart_3", "v_set_apart", at("10:40")),
-        event("apart_4", "v_set_apart", at("12:00"), source="crm", engaged_seconds=60.0),
+        event(
+            "apart_4", "v_set_apart", at("12:00"), source="crm", engaged_seconds=60.0
+        ),
         # An order that was tracked; one that was not, and then cost less.
         stated("o_buy_2", "stated_1", "00:00", 2, 1002),
         stated("o_by_phone", "stated_2", "00:00", 2, 2500),
