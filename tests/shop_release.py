@@ -132,6 +132,7 @@ def with_sessions(sessions: Sequence[Row], **tables: list[Row]) -> Tables:
     orders = [
         {
             "order_id": f"order-{row['session_id']}",
+            "session_id": row["session_id"],
             "order_date": row["session_date"],
             "currency": "EUR",
             "revenue_cents": row["revenue_cents"],

@@ -39,7 +39,8 @@
 {%- endmacro %}
 
 {#
-    Whether features may use an event: only what consent permits. A bot that gave itself
+    Whether features may use an event: only what consent permits, and what visitors did: an
+    import of what is known of them would count their orders a second time. A bot that gave itself
     away by behaviour is known for one only afterwards: leaving it out would rewrite values
     that were already served. For the same reason the cap on a session's length, which a
     later event may move, sets nothing aside here.
@@ -48,5 +49,6 @@
     events.has_analytics_consent
     and events.has_personalization_consent
     and events.bot_reason is null
+    and not {{ is_sessionless() }}
     and {{ refused_reason('events') }} is null
 {%- endmacro %}

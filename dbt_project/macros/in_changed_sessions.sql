@@ -1,6 +1,6 @@
 {#
-    The rows of `events` whose session `relation` has yet to take up: all of them in a
-    full build, in an increment those of sessions with a row of a later change.
+    The rows of `events` whose session `relation` has yet to take up: all that are in one
+    in a full build, in an increment those of sessions with a row of a later change.
 #}
 {% macro in_changed_sessions(events, relation) -%}
     select *
@@ -11,5 +11,7 @@
         from {{ events }}
         where change_seq > {{ last_change_seq(relation) }}
     )
+    {%- else %}
+    where session_id is not null
     {%- endif %}
 {%- endmacro %}

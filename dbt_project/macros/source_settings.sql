@@ -4,7 +4,7 @@
 #}
 {% macro source_settings() -%}
     {%- set choices = {
-        'session_rule': ['source', 'timeout'],
+        'session_rule': ['source', 'timeout', 'none'],
         'engagement': ['heartbeat'],
     } -%}
     {%- set purposes = ['analytics', 'personalization', 'marketing'] -%}
@@ -48,6 +48,10 @@
                 and settings.get('engagement') != 'heartbeat'
             -%}
                 {%- do problems.append(setting ~ ' needs engagement: heartbeat') -%}
+            {%- elif key == 'engagement' and settings.get('session_rule') == 'none' -%}
+                {%- do problems.append(
+                    setting ~ ' is of sessions, and session_rule is none'
+                ) -%}
             {%- endif -%}
         {%- endfor -%}
     {%- endfor -%}
@@ -69,6 +73,14 @@
         {%- endif -%}
     {%- endfor -%}
     ({{ names | join(', ') if names else 'null' }})
+{%- endmacro %}
+
+{#
+    Whether the event is of a source whose events say nothing of a visit, such as a CRM's
+    snapshots: they are in the facts and in no session.
+#}
+{% macro is_sessionless() -%}
+    coalesce(source in {{ sources_with('session_rule', 'none') }}, false)
 {%- endmacro %}
 
 {#

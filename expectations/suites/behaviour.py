@@ -79,8 +79,6 @@ EVENTS = Suite(
                 "source",
                 "visitor_id",
                 "person_id",
-                "session_id",
-                "session_event_number",
                 "is_bot",
             )
         ),
@@ -126,14 +124,33 @@ EVENTS = Suite(
             "or (experiment_key is not null and variant_key is not null)",
             column="variant_key",
         ),
+        no_rows(
+            "sources_make_sessions_of_all_events_or_of_none",
+            "a source's events are all in sessions, or none of them is",
+            """
+            select 1 as offence from {batch} group by source
+            having count(session_id) not in (0, count(*))
+            """,
+            column="session_id",
+        ),
+        holds(
+            "nothing_is_seen_outside_sessions",
+            "an event without a session has no number in it, is no page view and no "
+            "ping, and has no dwell",
+            "session_id is not null or (session_event_number is null "
+            "and not is_page_view and not is_page_ping "
+            "and engaged_milliseconds is null)",
+            column="session_id",
+        ),
         refers_to("session_id", "fct_sessions"),
         refers_to("person_id", "dim_persons"),
         no_rows(
             "events_of_a_session_are_numbered_without_gap",
             "session_event_number runs from 1 to the session's number of events",
             """
-            select 1 as offence from {batch} group by session_id
-            having min(session_event_number) <> 1
+            select 1 as offence from {batch}
+            where session_id is not null group by session_id
+            having min(session_event_number) is distinct from 1
                 or max(session_event_number) <> count(*)
                 or count(distinct session_event_number) <> count(*)
             """,

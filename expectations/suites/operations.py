@@ -29,7 +29,8 @@ OPERATION_SUITES = (
                 select 1 as offence from (
                     select
                         (select count(*) from {batch}) as refused_count,
-                        (select sum(event_count) from ops_lateness) as accepted_count
+                        (select sum(event_count) from ops_collection_audit)
+                            as accepted_count
                 ) as counts
                 where refused_count + accepted_count >= 200
                     and refused_count > 0.05 * (refused_count + accepted_count)

@@ -2,7 +2,6 @@
 
 from expectations.checks import (
     Suite,
-    between,
     holds,
     key,
     no_rows,
@@ -25,8 +24,9 @@ PERSON_SUITES = (
                 "first_seen_at <= last_seen_at",
                 column="first_seen_at",
             ),
-            between("visitor_count", 1),
-            *not_negative("session_count", "order_count", "revenue_cents"),
+            *not_negative(
+                "visitor_count", "session_count", "order_count", "revenue_cents"
+            ),
         ),
     ),
     Suite(

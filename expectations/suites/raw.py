@@ -100,9 +100,9 @@ RAW_NEARLINE = Suite(
             column="variant_key",
         ),
         holds(
-            "identify_names_its_user",
-            "an identify event has user_id",
-            "event_name <> 'identify' or user_id is not null",
+            "identify_names_whom",
+            "an identify event has user_id or contact_id",
+            "event_name <> 'identify' or coalesce(user_id, contact_id) is not null",
             column="user_id",
         ),
         holds(

@@ -491,6 +491,8 @@ def _currencies(tables: _Tables, periods: Periods) -> tuple[str | None, ...]:
         from {tables.scan("fct_orders")}
         where
             not coalesce(is_bot, false)
+            -- The page's revenue is that of sessions.
+            and session_id is not null
             and order_date between $1 and $2
             and coalesce(revenue_cents, 0) <> 0
         group by currency

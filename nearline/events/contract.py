@@ -302,8 +302,14 @@ class Event(BaseModel):
         ):
             missing = "variant_key" if self.experiment_key else "experiment_key"
             raise ValueError(f"{missing} is missing; every exposure needs it")
-        if self.event_name == "identify" and self.user_id is None:
-            raise ValueError("user_id is missing; every identify needs it")
+        if (
+            self.event_name == "identify"
+            and self.user_id is None
+            and self.contact_id is None
+        ):
+            raise ValueError(
+                "user_id is missing; every identify needs it or contact_id"
+            )
         if self.event_name == "alias":
             if self.user_id is None:
                 raise ValueError("user_id is missing; every alias needs it")

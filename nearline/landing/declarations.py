@@ -42,7 +42,7 @@ _USUAL_TREATMENT: Mapping[str, str] = {
 }
 _WHERE_FROM = {"landing_id", *(field.name for field in PROVENANCE)}
 _LANDING_KEYS = frozenset(
-    {"format", "source", "shape", "event_name", "files", "text", "left_out"}
+    {"format", "source", "shape", "mapping", "event_name", "files", "text", "left_out"}
 )
 
 
@@ -65,9 +65,10 @@ class Declaration:
 
     `format` is what `ingest --format` calls it, `source` what its events are said to
     come from; `shape` names the Python that flattens nested records, where one is
-    needed; `event_name` is the input that says what happened; `files` are patterns of
-    file names, none for all. `left_out` gives the reason for each input that is
-    knowingly not kept.
+    needed, and `mapping` the file beside the data that tells it what the columns are;
+    `event_name` is the input that says what happened; `files` are patterns of file
+    names, none for all. `left_out` gives the reason for each input that is knowingly
+    not kept.
     """
 
     format: str
@@ -76,6 +77,7 @@ class Declaration:
     description: str
     columns: tuple[Column, ...]
     shape: str | None = None
+    mapping: str | None = None
     event_name: str | None = None
     files: tuple[str, ...] = ()
     text: TextLayout | None = None
@@ -147,6 +149,7 @@ def _declaration(path: Path, table: Mapping[str, Any]) -> Declaration:
             if column["name"] not in _WHERE_FROM
         ),
         shape=landing.get("shape"),
+        mapping=landing.get("mapping"),
         event_name=landing.get("event_name"),
         files=_texts(landing.get("files", ())),
         text=_layout(place, landing.get("text")),

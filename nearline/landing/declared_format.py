@@ -93,6 +93,10 @@ class DeclaredFormat:
     def text(self) -> TextLayout | None:
         return self.declaration.text
 
+    @property
+    def mapping(self) -> str | None:
+        return self.declaration.mapping
+
     def to_row(
         self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
     ) -> dict[str, Any] | Rejection:

@@ -84,6 +84,11 @@ class Format(Protocol):
         """How a table of text is written, where it is not CSV."""
         ...
 
+    @property
+    def mapping(self) -> str | None:
+        """Name of a file beside the data that may say what its columns are."""
+        ...
+
     def to_row(
         self, fields: dict[str, Any], pseudonymizer: Pseudonymizer
     ) -> dict[str, Any] | Rejection:

@@ -36,7 +36,7 @@ from nearline.landing.formats import (
     is_plain_name,
 )
 from nearline.landing.records import column_names, file_digest, read_records
-from nearline.landing.registry import find_format
+from nearline.landing.registry import find_format, mapping_beside
 from nearline.landing.row_files import RowFile, reject_row
 from nearline.locking import file_lock
 from nearline.privacy.pseudonyms import Pseudonymizer, load_pseudonymizer
@@ -121,11 +121,12 @@ def land_file(
             `settings.max_rejected_share` of its rows do not fit the format. Nothing of
             it was landed then.
     """
-    format_ = find_format(settings, format_name)
     if path.stat().st_size == 0:
         raise InputError(f"{path.name} is empty; nothing to ingest")
+    format_ = find_format(settings, format_name, path)
     _check_columns(path, format_)
-    digest = file_digest(path)
+    # Under a mended mapping the same file is another.
+    digest = file_digest(path, mapping_beside(path, format_.mapping))
     before = _landed_before(settings, format_name, digest)
     if before is not None:
         return before

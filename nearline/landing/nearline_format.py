@@ -86,6 +86,7 @@ class NearlineFormat:
     allows_other_columns = False
     files: tuple[str, ...] = ()
     text = None
+    mapping = None
     known_columns = frozenset(Event.model_fields)
     # An import may leave out what the door can fill in: the id (a content hash) and
     # the arrival (taken to be the occurrence).

@@ -100,10 +100,13 @@ def find_files(path: Path, patterns: Sequence[str] = ()) -> list[Path]:
     return [path]
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of the file's bytes, in hexadecimal."""
+def file_digest(path: Path, mapping: Path | None = None) -> str:
+    """SHA-256 of the file's bytes, and of those that say how to read it, in hexadecimal."""
     with _explained(_Place(path)), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if mapping is None:
+        return digest
+    return hashlib.sha256(f"{digest} {file_digest(mapping)}".encode()).hexdigest()
 
 
 def column_names(path: Path, layout: TextLayout | None = None) -> list[str] | None:

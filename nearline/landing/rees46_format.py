@@ -57,6 +57,7 @@ class Rees46Format:
     allows_other_columns = False
     files: tuple[str, ...] = ()
     text = None
+    mapping = None
     known_columns = frozenset(
         {
             "event_time",

@@ -5,7 +5,8 @@
 `number`, `boolean`, `cents` (money in hundredths; `at_least`, `at_most`), `currency`
 (three letters), `moment` (a time in UTC; `unit: iso|seconds|milliseconds|microseconds`,
 `zone`), `visitor`, `user` and
-`contact` (a pseudonym by keyed hash), `path`, `host` and `parameter` (that part of an
+`contact` (a pseudonym by keyed hash; `form: email` refuses a contact that is no mail
+address), `path`, `host` and `parameter` (that part of an
 address; `parameter: utm_source`), `json` (identifiers masked, addresses cut to host and
 path; `only`: keys to keep, or `without`: keys to leave out, of an object or of each
 object in a list) and `content_hash` (the id of an event that has none; `of`: the columns
@@ -36,6 +37,7 @@ from nearline.events.contract import (
     Currency,
     Key,
 )
+from nearline.events.identifiers import EMAIL_PATTERN
 from nearline.landing.declarations import Column
 from nearline.landing.formats import MASK, has_identifier, masked_json, type_name
 
@@ -50,6 +52,7 @@ Raises ValueError, whose text is the reason, where it is none of its kind.
 
 _KEY = re.compile(get_args(Key)[1].pattern)
 _CURRENCY = re.compile(get_args(Currency)[1].pattern)
+_EMAIL = re.compile(EMAIL_PATTERN)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", re.ASCII)
 _ZONE = re.compile(r"\s*(Z|UTC|[+-]\d\d:?(\d\d)?)$", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,18}(\.0+)?", re.ASCII)
@@ -73,7 +76,7 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "moment": frozenset({"unit", "zone"}),
     "visitor": frozenset(),
     "user": frozenset(),
-    "contact": frozenset(),
+    "contact": frozenset({"form"}),
     "path": frozenset(),
     "host": frozenset(),
     "parameter": frozenset({"parameter"}),
@@ -135,7 +138,7 @@ def _plain_treatment(
 ) -> Treat:
     if way in PSEUDONYMS:
         cached = functools.lru_cache(50_000)(functools.partial(pseudonym, way))
-        return functools.partial(_pseudonym, cached)
+        return functools.partial(_pseudonym, cached, _id_form(options))
     if way == "text":
         return functools.partial(_text, options.get("at_most", 256))
     if way == "key":
@@ -176,10 +179,21 @@ def _found(value: Any) -> str:
     return f"got {type_name(value)}"
 
 
-def _pseudonym(pseudonym: Callable[[str], str], value: Any) -> str:
+def _id_form(options: Mapping[str, Any]) -> re.Pattern[str] | None:
+    form = options.get("form")
+    if form not in (None, "email"):
+        raise InputError(f"a contact's form is email; not '{form}'")
+    return _EMAIL if form else None
+
+
+def _pseudonym(
+    pseudonym: Callable[[str], str], form: re.Pattern[str] | None, value: Any
+) -> str:
     text = as_text_id(value)
     if text is None:
         raise ValueError(f"must be an id of at most {_LONGEST_RAW_ID} characters")
+    if form is not None and not form.fullmatch(text):
+        raise ValueError(f"must be an e-mail address; {_found(value)}")
     return pseudonym(text)
 
 

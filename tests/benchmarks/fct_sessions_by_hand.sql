@@ -40,7 +40,10 @@ consented as (
 
     select *
     from events
-    where consent_analytics
+    -- A CRM's snapshots are of no visit.
+    where
+        consent_analytics
+        and source != 'crm'
 
 ),
 

@@ -110,7 +110,7 @@ _STEP = st.builds(
         ["page_view"] * 8
         + ["view_item"] * 3
         + ["add_to_cart"] * 2
-        + ["purchase", "purchase_of_items", "purchase_without_id"]
+        + ["purchase", "purchase_of_items", "purchase_without_id", "order_status"]
         + ["dwell", "dwell_named", "short_dwell", "ping", "ping"]
         + ["scroll", "search", "content_interaction", "click", "exposure"]
         + ["identify"] * 3
@@ -128,7 +128,11 @@ _STEP = st.builds(
     visitor=st.sampled_from(["v_laptop"] * 6 + ["v_tablet"] * 2 + ["v_mobile"]),
     user=st.sampled_from([None] * 7 + ["u_parent", "u_parent", "u_sister"]),
     source=st.sampled_from(
-        ["shop_web"] * 6 + ["shop_app"] + ["rees46"] * 2 + ["snowplow"] * 2
+        ["shop_web"] * 6
+        + ["shop_app"]
+        + ["rees46"] * 2
+        + ["snowplow"] * 2
+        + ["crm"] * 2
     ),
     session=st.sampled_from(["s_one", "s_one", "s_two", ""]),
     consent=st.sampled_from(
@@ -143,6 +147,7 @@ _STEP = st.builds(
         [None] * 30
         + ["same", "same", "later", "tied"]
         + ["visitor", "user", "name", "consent", "session", "source", "amount"]
+        + ["sessionless"]
         + ["clock_back", "clock_on", "clock_far_back", "bot"]
     ),
     run=st.integers(0, RUNS - 1),
@@ -307,6 +312,8 @@ def _content(step: Step, number: int) -> tuple[str, Row]:
             return step.what, item
         case "purchase":
             return "purchase", {**item, **paid, "order_id": f"o{number % 2}"}
+        case "order_status":
+            return "order_status", {"order_id": f"o{number % 2}"}
         case "purchase_without_id":
             return "purchase", paid
         case "purchase_of_items":
@@ -378,6 +385,9 @@ def _again(row: Row, again: str) -> Row:
             changed = {**row, "source_session_id": "s_three"}
         case "source":
             other = "shop_web" if row["source"] == "rees46" else "rees46"
+            changed = {**row, "source": other}
+        case "sessionless":
+            other = "shop_web" if row["source"] == "crm" else "crm"
             changed = {**row, "source": other}
         case "amount":
             changed = {**row, "revenue_cents": 7, "currency": "EUR", "item_id": "i1"}

@@ -82,6 +82,12 @@ def _login(day: int, visitor: str, user: str, **fields: Any) -> Happening:
     return day, "identify", {"visitor_id": visitor, "user_id": user, **fields}
 
 
+def _stated(day: int, record: str, contact: str) -> Happening:
+    """What a source without sessions says of one of its records."""
+    fields = {"visitor_id": record, "contact_id": contact, "source": "crm"}
+    return day, "identify", fields
+
+
 def _signed_in(day: int, visitor: str, user: str, **fields: Any) -> Happening:
     return _seen(day, visitor, user_id=user, **fields)
 
@@ -334,6 +340,43 @@ def _contacts() -> list[Scenario]:
             {f"u{n}": f"u{n} v{n}" for n in (1, 2, 3, 4)} | {"c1": "c1", "v5": "v5"},
             {f"c1 u{n}": "shared_contact" for n in (1, 2, 3, 4)}
             | {"v5 c1": "shared_contact"},
+        ),
+        _story(
+            "contact of a CRM",
+            [_stated(0, "v1", "c1"), _login(1, "v2", "u1", contact_id="c1")],
+            {"u1": "c1 u1 v1 v2"},
+        ),
+        _story(
+            "address of five records of a CRM",
+            [_stated(0, f"v{n}", "c1") for n in (1, 2, 3, 4, 5)],
+            {"c1": "c1 v1 v2 v3 v4 v5"},
+        ),
+        _story(
+            "placeholder in a CRM",
+            [
+                *[_stated(0, f"v{n}", "c1") for n in (1, 2, 3, 4, 5, 6)],
+                _login(1, "v7", "u1", contact_id="c1"),
+            ],
+            {f"v{n}": f"v{n}" for n in (1, 2, 3, 4, 5, 6)}
+            | {"c1": "c1", "u1": "u1 v7"},
+            {f"v{n} c1": "shared_contact" for n in (1, 2, 3, 4, 5, 6)}
+            | {"c1 u1": "shared_contact"},
+        ),
+        _story(
+            "record of which the address changed",
+            [_stated(0, "v1", "c1"), _stated(1, "v1", "c2")],
+            {"c1": "c1", "c2": "c2", "v1": "v1"},
+            {"v1 c1": "shared_device", "v1 c2": "shared_device"},
+        ),
+        _story(
+            "record whose account has both addresses",
+            [
+                _stated(0, "v1", "c1"),
+                _stated(1, "v1", "c2"),
+                _signed_in(2, "v2", "u1", contact_id="c1"),
+                _signed_in(3, "v2", "u1", contact_id="c2"),
+            ],
+            {"u1": "c1 c2 u1 v1 v2"},
         ),
         _story(
             "account of many addresses",

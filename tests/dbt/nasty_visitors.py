@@ -381,6 +381,37 @@ def _experiment() -> list[Row]:
     ]
 
 
+def _snapshots() -> list[Row]:
+    """A source without sessions, in the midst of visits."""
+
+    def stated(order_id: str, event_id: str, clock: str, day: int, cents: int) -> Row:
+        row = purchase(event_id, "v_stated", at(clock, day), cents)
+        return row | {"source": "crm", "order_id": order_id}
+
+    return [
+        # It would hold two sessions together, and begin a third one.
+        event("apart_1", "v_set_apart", at("10:00")),
+        purchase("apart_2", "v_set_apart", at("10:20"), 900) | {"source": "crm"},
+        event("apart_3", "v_set_apart", at("10:40")),
+        event(
+            "apart_4", "v_set_apart", at("12:00"), source="crm", engaged_seconds=60.0
+        ),
+        # An order that was tracked; one that was not, and then cost less.
+        stated("o_buy_2", "stated_1", "00:00", 2, 1002),
+        stated("o_by_phone", "stated_2", "00:00", 2, 2500),
+        stated("o_by_phone", "stated_3", "00:00", 3, 2000),
+        # Bought and given back.
+        stated("o_returned", "stated_4", "00:00", 1, 700),
+        stated("o_returned", "stated_5", "00:00", 4, 700)
+        | {"event_name": "order_status"},
+        # Turns out to be of such a source, or not of one; see CORRECTIONS.
+        event("moved_1", "v_moved_source", at("10:00"), delay=HOUR),
+        event("moved_2", "v_moved_source", at("10:25")),
+        event("moved_3", "v_moved_source", at("10:50"), delay=HOUR, source="crm"),
+        event("moved_4", "v_moved_source", at("11:15")),
+    ]
+
+
 FIRST_ARRIVALS: list[Row] = [
     *_gaps(),
     *_source_sessions(),
@@ -390,6 +421,7 @@ FIRST_ARRIVALS: list[Row] = [
     *_shopping(),
     *_consent(),
     *_experiment(),
+    *_snapshots(),
     # Versions to be corrected.
     event("renamed_1", "v_renamed", at("10:00"), delay=HOUR),
     event("renamed_2", "v_renamed", at("10:05")),
@@ -418,6 +450,8 @@ CORRECTIONS: list[Row] = [
     event("renamed_1", "v_renamed", at("10:00"), "scroll", delay=_EARLIER),
     event("handed_1", "v_handed_to", at("10:00"), delay=_EARLIER),
     event("clock_1", "v_clock_moved", at("22:00", -1), delay=_EARLIER),
+    event("moved_1", "v_moved_source", at("10:00"), delay=_EARLIER, source="crm"),
+    event("moved_3", "v_moved_source", at("10:50"), delay=_EARLIER),
     pinging(
         "resent_1",
         "v_resent",

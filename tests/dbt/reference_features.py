@@ -27,11 +27,13 @@ ONE_DAY = Window("24h", timedelta(hours=24), timedelta(hours=1))
 
 
 def usable(events: Iterable[Row]) -> list[Row]:
-    """What features may use: consented, and not known for a machine when it came."""
+    """What features may use: consented, of a visit, not known for a machine when it came."""
     return [
         event
         for event in events
-        if event["has_personalization_consent"] and not event["is_declared_bot"]
+        if event["has_personalization_consent"]
+        and not event["is_declared_bot"]
+        and event["session_id"]
     ]
 
 

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
-from tests.dbt.reference_sessions import parse
+from tests.dbt.reference_sessions import SOURCES_WITHOUT_SESSIONS, parse
 
 Row = dict[str, Any]
 Identifier = tuple[str, str]
@@ -20,6 +20,7 @@ Pair = tuple[Identifier, Identifier]
 MAX_VISITORS_PER_USER = 20
 MAX_VISITORS_PER_USER_A_DAY = 5
 MAX_USERS_PER_CONTACT = 3
+MAX_RECORDS_PER_CONTACT = 5
 MAX_CONTACTS_PER_USER = 3
 MAX_IDENTIFIERS_PER_PERSON = 50
 SHARED_DEVICE_DOMINANCE = Fraction(8, 10)
@@ -32,6 +33,8 @@ class Evidence:
     events: dict[str, tuple[datetime, str]] = field(default_factory=dict)
     """Moment and reason by event id."""
     days: set[date] = field(default_factory=set)
+    is_of_snapshots: bool = True
+    """Whether sources without sessions alone know of it."""
 
     @property
     def first_seen_at(self) -> datetime:
@@ -73,7 +76,7 @@ def find_persons(
     for pair in evidence:
         if frozenset((pair[0][1], pair[1][1])) in unlinked:
             verdicts[pair] = "unlinked"
-    _refuse_contacts(verdicts)
+    _refuse_contacts(verdicts, evidence)
     _refuse_visitors(verdicts, evidence)
     accounts = _join_accounts(verdicts, evidence)
     owners = _attach_devices(verdicts, evidence, accounts)
@@ -99,6 +102,8 @@ def _gather(events: Iterable[Row]) -> dict[Pair, Evidence]:
             if known is None or reason < known[1]:
                 seen.events[event["event_id"]] = moment, reason
             seen.days.add(moment.date())
+            if event["source"] not in SOURCES_WITHOUT_SESSIONS:
+                seen.is_of_snapshots = False
     return dict(evidence)
 
 
@@ -120,7 +125,9 @@ def _pairs(event: Row) -> Iterable[tuple[Identifier, Identifier, str]]:
             yield one, other, "alias"
 
 
-def _refuse_contacts(verdicts: dict[Pair, str | None]) -> None:
+def _refuse_contacts(
+    verdicts: dict[Pair, str | None], evidence: dict[Pair, Evidence]
+) -> None:
     def held(kind: str, other_kind: str) -> list[Pair]:
         return [
             (one, other)
@@ -131,7 +138,14 @@ def _refuse_contacts(verdicts: dict[Pair, str | None]) -> None:
     users: dict[Identifier, list[Pair]] = defaultdict(list)
     for pair in held("contact", "user"):
         users[pair[0]].append(pair)
+    records: dict[Identifier, list[Pair]] = defaultdict(list)
+    for pair in held("visitor", "contact"):
+        if evidence[pair].is_of_snapshots:
+            records[pair[1]].append(pair)
     shared = {c for c, pairs in users.items() if len(pairs) > MAX_USERS_PER_CONTACT}
+    shared |= {
+        c for c, pairs in records.items() if len(pairs) > MAX_RECORDS_PER_CONTACT
+    }
     for pair in held("contact", "user") + held("visitor", "contact"):
         if shared & set(pair):
             verdicts[pair] = "shared_contact"

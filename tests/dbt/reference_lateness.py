@@ -13,6 +13,7 @@ from typing import Any
 from tests.dbt.reference_sessions import (
     GAP,
     SOURCES_WITH_SESSIONS,
+    SOURCES_WITHOUT_SESSIONS,
     Session,
     parse,
     sessionize,
@@ -39,7 +40,7 @@ def delay(event: Row) -> timedelta:
 def arrivals(events: Iterable[Row]) -> Counter[tuple[str, date, str, bool]]:
     """Deduplicated events by source, day of arrival, bucket and whether late."""
     counts: Counter[tuple[str, date, str, bool]] = Counter()
-    for event in events:
+    for event in _of_sessions(events):
         bucket = next(name for name, most in BUCKETS.items() if delay(event) <= most)
         received_date = parse(event["received_at"]).date()
         counts[event["source"], received_date, bucket, delay(event) > LATE] += 1
@@ -62,7 +63,7 @@ def daily(events: Sequence[Row]) -> dict[SourceDay, Counter[str]]:
     counts: dict[SourceDay, Counter[str]] = defaultdict(Counter)
     sessions = sessionize(events)
     placed = {event_id for session in sessions for event_id in session.event_ids}
-    for event in events:
+    for event in _of_sessions(events):
         day = counts[event["source"], parse(event["occurred_at"]).date()]
         day["event_count"] += 1
         day["late_event_count"] += delay(event) > LATE
@@ -81,6 +82,10 @@ def daily(events: Sequence[Row]) -> dict[SourceDay, Counter[str]]:
         day["reopened_session_count"] += reopenings > 0
         day["split_session_count"] += is_split_by_lateness(held)
     return counts
+
+
+def _of_sessions(events: Iterable[Row]) -> Iterable[Row]:
+    return (e for e in events if e["source"] not in SOURCES_WITHOUT_SESSIONS)
 
 
 def _in_order(session: Session, by_id: dict[str, Row]) -> list[Row]:

@@ -54,7 +54,7 @@ def experiment_sums(events: Iterable[Row]) -> dict[Metric, Sums]:
     """Units, sum and sum of squares by experiment, variant, metric and first day."""
     by_visitor: dict[str, list[Row]] = defaultdict(list)
     for event in events:
-        if not event["is_bot"]:
+        if not event["is_bot"] and event["session_id"]:
             by_visitor[event["visitor_id"]].append(event)
     values: dict[Metric, list[Fraction]] = defaultdict(list)
     for visited in by_visitor.values():

@@ -15,6 +15,7 @@ Row = dict[str, Any]
 GAP = timedelta(minutes=30)
 LONGEST = timedelta(days=3)
 SOURCES_WITH_SESSIONS = frozenset({"rees46", "snowplow", "ga4", "rudderstack", "adobe"})
+SOURCES_WITHOUT_SESSIONS = frozenset({"crm"})
 SOURCES_WITH_HEARTBEATS = frozenset({"snowplow"})
 HEARTBEAT = timedelta(seconds=10)
 MIN_VISIT = timedelta(seconds=5)
@@ -62,7 +63,11 @@ def sessionize(events: Iterable[Row], gap: timedelta = GAP) -> list[Session]:
     """Sessions of deduplicated events that carry consent and were sent in time."""
     scopes: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for event in events:
-        if event.get("consent_analytics") and not _sent_too_late(event):
+        if (
+            event.get("consent_analytics")
+            and event["source"] not in SOURCES_WITHOUT_SESSIONS
+            and not _sent_too_late(event)
+        ):
             scopes[_scope(event)].append(event)
     sessions = []
     for (kind, _), scoped in scopes.items():

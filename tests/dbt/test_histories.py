@@ -196,7 +196,32 @@ def test_histories_hold_what_they_are_meant_to_test(built: Built) -> None:
             (select count(*) from fct_segments where segment = 'cart_abandoner')
                 as abandoned_carts,
             (select count(*) from fct_events
-            where received_at > occurred_at + interval 3 days) as very_late
+            where received_at > occurred_at + interval 3 days) as very_late,
+            (select count(*) from fct_events where session_id is null)
+                as without_session,
+            -- What would be one session, were they counted.
+            (select count(*) from (
+                select
+                    session_id is null and lead(session_id) over visit
+                    != lag(session_id) over visit as is_between
+                from fct_events
+                where source in ('shop_web', 'crm')
+                window visit as (partition by visitor_id order by occurred_at, event_id)
+            ) where is_between) as between_sessions,
+            (select count(*) from (
+                select event_id from int_events__sessionized
+                inner join int_events__deduplicated as events using (event_id)
+                where source = 'crm' and events.change_seq > (
+                    select min(change_seq) from int_events__deduplicated
+                )
+            )) as sessionless_later,
+            (select count(*) from fct_orders where session_id is null)
+                as orders_of_snapshots,
+            (select count(*) from fct_events
+            where
+                session_id is null and event_name = 'purchase'
+                and event_id not in (select purchase_event_id from fct_orders)
+            ) as orders_not_counted_again
         """
     )
 

@@ -22,7 +22,11 @@ from tests.dbt.identity_scenarios import (
 )
 from tests.dbt.nasty_visitors import at, event
 from tests.dbt.reference_identity import find_persons
-from tests.dbt.reference_sessions import deduplicate, sessionize
+from tests.dbt.reference_sessions import (
+    SOURCES_WITHOUT_SESSIONS,
+    deduplicate,
+    sessionize,
+)
 from tests.dbt.warehouse import Row, Warehouse, differences
 
 TYPES = {"v": "visitor", "u": "user", "c": "contact"}
@@ -283,7 +287,12 @@ def by_reference(
     events = deduplicate(lines)
     found = find_persons(events, unlinked)
     # A device all of whose events were set aside is in no fact.
-    kept = {id_ for session in sessionize(events) for id_ in session.event_ids}
+    kept = {id_ for session in sessionize(events) for id_ in session.event_ids} | {
+        event["event_id"]
+        for event in events
+        if event["source"] in SOURCES_WITHOUT_SESSIONS
+        and event.get("consent_analytics")
+    }
     seen = {
         ("visitor", event["visitor_id"])
         for event in events

@@ -1,7 +1,7 @@
 """Sessions against a second opinion in plain Python, and what a late event rewrites."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +13,21 @@ from tests.dbt.reference_sessions import (
     page_views,
     sessionize,
 )
-from tests.dbt.warehouse import Warehouse
+from tests.dbt.warehouse import PROVENANCE, Warehouse, differing_rows
+
+OF_SNAPSHOTS = {
+    "bridge_identities",
+    "dim_items",
+    "dim_persons",
+    "fct_events",
+    "fct_order_items",
+    "fct_orders",
+    "fct_segments",
+    "int_events__deduplicated",
+    "int_events__sessionized",
+    "ops_collection_audit",
+}
+"""Tables to which a source without sessions adds something; it leaves all others alone."""
 
 SESSIONS = """
     select
@@ -58,7 +72,11 @@ def test_sessions_equal_those_of_the_reference(
 def test_every_event_has_the_dwell_and_the_page_view_of_the_reference(
     late_history: LateHistory, lines: list[Row]
 ) -> None:
-    query = "select event_id, engaged_milliseconds, is_page_view from fct_events"
+    query = """
+        select event_id, engaged_milliseconds, is_page_view
+        from fct_events
+        where session_id is not null
+    """
     built = {row.pop("event_id"): row for row in late_history.after.rows(query)}
 
     events = {e["event_id"]: e for e in deduplicate([*lines, *late_history.late])}
@@ -117,6 +135,51 @@ def test_event_sent_too_late_is_in_no_fact_and_in_quarantine_with_its_field(
     assert kept == ["sent_1", "sent_4"]
     query = "select 1 from fct_sessions where source_session_id = 'sp_gone'"
     assert in_pieces.rows(query) == []
+
+
+def test_source_without_sessions_changes_no_table_of_visits(
+    homes: Path, in_pieces: Warehouse, lines: list[Row]
+) -> None:
+    stated = {line["event_id"] for line in lines if line["source"] == "crm"}
+    visits = replace(in_pieces, home=homes / "visits_alone")
+    visits.land(
+        [line for line in lines if line["event_id"] not in stated]
+        + [
+            line
+            for line in deduplicate(lines)
+            if line["event_id"] in stated and line["source"] != "crm"
+        ],
+        "all",
+    )
+    visits.dbt("run")
+
+    changed = {
+        table
+        for table, sides in differing_rows(in_pieces, visits, PROVENANCE).items()
+        if any(sides.values())
+    }
+
+    rows = in_pieces.rows("select event_id from fct_events where session_id is null")
+    assert {row["event_id"] for row in rows} == stated - {"moved_3"}
+    assert changed & set(in_pieces.tables()) == OF_SNAPSHOTS
+
+
+def test_orders_of_snapshots_are_counted_once_as_they_were_stated_last(
+    in_pieces: Warehouse,
+) -> None:
+    query = """
+        select order_id, source, revenue_cents, session_id is null as is_sessionless
+        from fct_orders
+        where
+            source = 'crm'
+            or order_id in ('o_buy_2', 'o_returned')
+        order by order_id
+    """
+    assert [tuple(row.values()) for row in in_pieces.rows(query)] == [
+        ("o_apart_2", "crm", 900, True),
+        ("o_buy_2", "shop_web", 1002, False),
+        ("o_by_phone", "crm", 2000, True),
+    ]
 
 
 def test_another_gap_moves_sessions_after_a_full_refresh(

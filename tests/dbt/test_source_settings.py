@@ -17,6 +17,8 @@ def test_every_setting_that_cannot_be_is_named_with_what_can_be(tmp_path: Path) 
         "late": {"days_late_allowed": -1},
         "alone": {"heartbeat_seconds": 10},
         "whom": {"assumed_consent": ["everything"]},
+        "apart": {"session_rule": "none", "engagement": "heartbeat"},
+        "snapshots": {"session_rule": "none", "days_late_allowed": 3},
         "nothing": None,
         "good": {
             "session_rule": "timeout",
@@ -39,7 +41,7 @@ def test_every_setting_that_cannot_be_is_named_with_what_can_be(tmp_path: Path) 
     assert problems == [
         "typo.sesion_rule is not one of session_rule, engagement, assumed_consent, "
         "heartbeat_seconds, min_visit_seconds, days_late_allowed",
-        'rule.session_rule must be source or timeout, not "sometimes"',
+        'rule.session_rule must be source or timeout or none, not "sometimes"',
         "beat.heartbeat_seconds must be a whole number from 1, not 0",
         'visit.min_visit_seconds must be a whole number from 0, not "5"',
         'kind.engagement must be heartbeat, not "pings"',
@@ -47,5 +49,6 @@ def test_every_setting_that_cannot_be_is_named_with_what_can_be(tmp_path: Path) 
         "alone.heartbeat_seconds needs engagement: heartbeat",
         "whom.assumed_consent must be a list of analytics, personalization, marketing, "
         'not ["everything"]',
+        "apart.engagement is of sessions, and session_rule is none",
         "nothing must be a mapping of settings",
     ]

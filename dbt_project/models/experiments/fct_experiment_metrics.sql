@@ -6,6 +6,7 @@ exposures as (
 
 ),
 
+-- What was tracked in sessions: an import may know the same orders once more.
 outcomes as (
 
     select
@@ -18,6 +19,7 @@ outcomes as (
     from {{ ref('fct_events') }}
     where
         not is_bot
+        and session_id is not null
         and (
             event_name in ('purchase', 'add_to_cart')
             or engaged_milliseconds is not null

@@ -7,6 +7,7 @@ exposures as (
     where
         event_name = 'exposure'
         and not is_bot
+        and session_id is not null
 
 ),
 

@@ -28,6 +28,7 @@ events as (
         {{ is_page_ping() }} as is_page_ping,
         bot_reason as declared_bot_reason,
         {{ has_source_session('arrived') }} as has_source_session,
+        {{ is_sessionless() }} as is_sessionless,
         {{ session_scope('arrived') }} as session_scope,
         {{ refused_reason('arrived') }} as refused_reason,
         change_seq,
@@ -70,6 +71,7 @@ sessions_reopened as (
         on
             sessions_nearby.session_scope = events_changed.session_scope
             and events_changed.refused_reason is null
+            and not events_changed.is_sessionless
             and (
                 events_changed.has_source_session
                 or events_changed.occurred_at between
@@ -125,7 +127,9 @@ events_ordered as (
             and lag(occurred_at) over visit < occurred_at - {{ gap }}
         ) as is_session_start,
     from events_to_place
-    where refused_reason is null
+    where
+        refused_reason is null
+        and not is_sessionless
     window visit as (partition by session_scope order by occurred_at, event_id)
 
 ),
@@ -278,6 +282,22 @@ sessions_placed as (
         change_seq,
     from events_to_place
     where refused_reason is not null
+
+    union all by name
+
+    -- In the facts without a session: no page was seen and no time was spent.
+    select
+        event_id,
+        session_scope,
+        occurred_at,
+        declared_bot_reason as bot_reason,
+        false as is_page_view,
+        false as is_page_ping,
+        change_seq,
+    from events_to_place
+    where
+        refused_reason is null
+        and is_sessionless
 
 ),
 

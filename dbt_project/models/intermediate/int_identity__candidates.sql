@@ -28,6 +28,7 @@ pairs as (
         arg_min(link_reason, first_seen) as link_reason,
         arg_min(link_source, first_seen) as link_source,
         arg_min(link_event_id, first_seen) as link_event_id,
+        bool_and(is_of_snapshots) as is_of_snapshots,
     from (
         select
             *,
@@ -65,6 +66,18 @@ shared_contacts as (
         and other_identifier_type = 'user'
     group by identifier
     having count(*) > {{ var('max_users_per_contact') }}
+
+    union
+
+    -- What a CRM says of so many records is a word that stands for no address.
+    select other_identifier as contact_id
+    from pairs_standing
+    where
+        identifier_type = 'visitor'
+        and other_identifier_type = 'contact'
+        and is_of_snapshots
+    group by other_identifier
+    having count(*) > {{ var('max_records_per_contact') }}
 
 ),
 

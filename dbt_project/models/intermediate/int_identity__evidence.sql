@@ -14,6 +14,7 @@ events as (
         contact_id,
         previous_visitor_id,
         previous_user_id,
+        {{ is_sessionless() }} as is_snapshot,
     from {{ ref('int_events__deduplicated') }}
     where
         (user_id is not null or contact_id is not null)
@@ -37,6 +38,7 @@ sightings as (
         event_id,
         source,
         occurred_at,
+        is_snapshot,
     from events
     where user_id is not null
 
@@ -51,6 +53,7 @@ sightings as (
         event_id,
         source,
         occurred_at,
+        is_snapshot,
     from events
     where
         event_name = 'alias'
@@ -67,6 +70,7 @@ sightings as (
         event_id,
         source,
         occurred_at,
+        is_snapshot,
     from events
     where user_id is null
 
@@ -81,6 +85,7 @@ sightings as (
         event_id,
         source,
         occurred_at,
+        is_snapshot,
     from events
     where
         contact_id is not null
@@ -97,6 +102,7 @@ sightings as (
         event_id,
         source,
         occurred_at,
+        is_snapshot,
     from events
     where
         event_name = 'alias'
@@ -118,6 +124,7 @@ final as (
         arg_min(reason, (occurred_at, event_id, reason)) as link_reason,
         arg_min(source, (occurred_at, event_id, reason)) as link_source,
         arg_min(event_id, (occurred_at, event_id, reason)) as link_event_id,
+        bool_and(is_snapshot) as is_of_snapshots,
     from sightings
     group by all
 

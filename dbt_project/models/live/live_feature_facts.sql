@@ -29,7 +29,9 @@ final as (
     where
         {{ is_feature_fact() }}
         -- Heartbeats are measured over many events, which is done in batch alone.
-        and events.source not in {{ sources_with('engagement', 'heartbeat') }}
+        and not coalesce(
+            events.source in {{ sources_with('engagement', 'heartbeat') }}, false
+        )
 
 )
 

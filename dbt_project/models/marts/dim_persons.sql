@@ -39,7 +39,9 @@ persons as (
         person_id,
         min(occurred_at) as first_seen_at,
         max(occurred_at) as last_seen_at,
-        count(distinct visitor_id) as visitor_count,
+        -- Who is known by an import alone was seen on no device.
+        count(distinct visitor_id) filter (where session_id is not null)
+            as visitor_count,
         bool_or(is_bot) as is_bot,
     from events
     group by person_id

@@ -18,6 +18,8 @@ arrivals as (
         end as delay_bucket,
         {{ is_late() }} as is_late,
     from {{ ref('int_events__deduplicated') }}
+    -- What comes as a snapshot is as old as it is: late it is not.
+    where not {{ is_sessionless() }}
 
 ),
 

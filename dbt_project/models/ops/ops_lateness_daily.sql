@@ -8,6 +8,7 @@ events as (
         cast(occurred_at as date) as occurred_date,
         {{ is_late() }} as is_late,
     from {{ ref('int_events__deduplicated') }}
+    where not {{ is_sessionless() }}
 
 ),
 

@@ -204,7 +204,12 @@ def test_an_import_without_dwell_pages_and_consent_is_told_as_such(
 
 def test_several_currencies_are_not_added_up(tmp_path: Path) -> None:
     orders = [
-        {"order_date": DAY, "currency": currency, "revenue_cents": 500}
+        {
+            "session_id": "s",
+            "order_date": DAY,
+            "currency": currency,
+            "revenue_cents": 500,
+        }
         for currency in ("EUR", "USD")
     ]
     page = page_of(ShopRelease({**ONE_DAY, "fct_orders": orders}), tmp_path)

@@ -3,6 +3,7 @@
 import json
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,12 +86,18 @@ def test_sessions_of_bots_are_counted_apart(tmp_path: Path) -> None:
 
 
 def test_currencies_are_those_of_orders_with_revenue(tmp_path: Path) -> None:
+    def order(day: date, currency: str, cents: int = 5, **fields: Any) -> Any:
+        row = {"order_date": day, "currency": currency, "revenue_cents": cents}
+        return {"session_id": "s", **row, **fields}
+
     orders = [
-        {"order_date": SECOND, "currency": "USD", "revenue_cents": 5},
-        {"order_date": FIRST, "currency": "EUR", "revenue_cents": 5},
-        {"order_date": SECOND, "currency": "CHF", "revenue_cents": 0},
-        {"order_date": SECOND, "currency": "SEK", "revenue_cents": 5, "is_bot": True},
-        {"order_date": date(2025, 1, 1), "currency": "NOK", "revenue_cents": 5},
+        order(SECOND, "USD"),
+        order(FIRST, "EUR"),
+        order(SECOND, "CHF", 0),
+        order(SECOND, "SEK", is_bot=True),
+        order(date(2025, 1, 1), "NOK"),
+        # Of a source without sessions: the page's revenue is that of sessions.
+        order(SECOND, "DKK", session_id=None),
     ]
     release = ShopRelease({**TWO_DAYS, "fct_orders": orders})
     data = read_page_data(release.publish(tmp_path), tmp_path / "quality")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -163,9 +164,50 @@ def _page_view_is_lost(tables: Tables) -> None:
     del tables["fct_page_views"][1]
 
 
+def _event_loses_its_session(tables: Tables) -> None:
+    tables["fct_events"][8].update(session_id=None, session_event_number=None)
+
+
+def _page_view_is_outside_sessions(tables: Tables) -> None:
+    tables["fct_events"].append(
+        _snapshot(tables, is_page_view=True, event_name="page_view")
+    )
+
+
+def _snapshot(tables: Tables, **fields: Any) -> dict[str, Any]:
+    """An event of a source that makes no sessions."""
+    return {
+        **tables["fct_events"][8],
+        "event_id": "e0000099",
+        "event_name": "purchase",
+        "source": "crm",
+        "session_id": None,
+        "session_event_number": None,
+        "is_page_view": False,
+        **fields,
+    }
+
+
+def test_events_of_a_source_without_sessions_pass(tmp_path: Path):
+    tables = _only("fct_events", "fct_page_views", "fct_sessions", "dim_persons")
+    tables["fct_events"].append(_snapshot(tables))
+
+    assert _amiss(_check(tmp_path, tables)) == set()
+
+
 @pytest.mark.parametrize(
     ("plant", "table", "check"),
     [
+        (
+            _event_loses_its_session,
+            "fct_events",
+            "sources_make_sessions_of_all_events_or_of_none",
+        ),
+        (
+            _page_view_is_outside_sessions,
+            "fct_events",
+            "nothing_is_seen_outside_sessions",
+        ),
         (
             _session_event_count_is_one_too_many,
             "fct_sessions",
@@ -239,7 +281,7 @@ def spoilt_marts(tmp_path_factory: pytest.TempPathFactory) -> list[CheckResult]:
     tables["ftr_item__activity_24h"] *= 2
     tables["ftr_visitor__activity_1h"][0]["page_view_count_1h"] = None
     tables["ftr_visitor__latest"][0]["created_timestamp"] = NOON + timedelta(days=9)
-    tables["ops_quarantine"] *= 100
+    tables["ops_quarantine"] *= 200
     tables["ops_lateness"][0].update(event_count=300, is_late=True)
     tables["ops_lateness_daily"][0].update(
         session_count=2, reopened_session_count=4, set_aside_event_count=1
