@@ -10,11 +10,11 @@
     `served` is a relation of `served_id, view_table, entity_id, event_timestamp,
     known_up_to, known_from`.
 #}
-{% macro values_as_logged(model, served) -%}
-    {{ return(adapter.dispatch('values_as_logged')(model, served)) }}
+{% macro values_as_logged(model, relation, served) -%}
+    {{ return(adapter.dispatch('values_as_logged')(model, relation, served)) }}
 {%- endmacro %}
 
-{% macro default__values_as_logged(model, served) -%}
+{% macro default__values_as_logged(model, relation, served) -%}
     {%- set columns = described_columns(model) -%}
     {%- set key = 'item_id' if 'item_id' in columns else 'visitor_id' -%}
     {%- set clock = [key, 'event_timestamp', 'created_timestamp'] -%}
@@ -36,7 +36,7 @@
                 {% endfor %}
             ] as feature_values,
         from {{ served }} as served
-        inner join {{ ref(model) }} as feature_rows
+        inner join {{ relation }} as feature_rows
             on
                 served.entity_id = feature_rows.{{ key }}
                 and (

@@ -17,8 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 _PROJECT = load_settings().dbt_project.absolute()
 DBT_PROJECT = DbtProject(_PROJECT, profiles_dir=_PROJECT)
 
-LEARNED_MODELS = "source:learned+"
-"""Models that read what Python learnt from other models, and what hangs on them."""
+LEARNED_MODELS = "source:learned+ ops_parity"
+"""Models that read what Python learnt from other models, and what hangs on them; and what
+reads every feature table, those included that dbt does not know it of."""
 
 
 class Translator(DagsterDbtTranslator):

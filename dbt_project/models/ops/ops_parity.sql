@@ -1,4 +1,4 @@
-{%- set feature_models = [
+{%- set feature_tables = feature_relations([
     'ftr_item__activity_24h',
     'ftr_item__activity_7d',
     'ftr_visitor__activity_1h',
@@ -7,7 +7,7 @@
     'ftr_visitor__activity_5m',
     'ftr_visitor__activity_7d',
     'ftr_visitor__latest',
-] -%}
+]) -%}
 
 with
 
@@ -16,7 +16,7 @@ served_values as (
     select *
     from {{ ref('stg_served__feature_values') }}
     where
-        {{ is_of_current_view(feature_models) }}
+        {{ is_of_current_view(feature_tables.keys()) }}
         {% if var('parity_judged_from') -%}
         and served_at >= timestamp '{{ var("parity_judged_from") }}'
         {%- endif %}
@@ -55,8 +55,8 @@ served as (
 
 offline_values as (
 
-    {% for model in feature_models -%}
-    {{ values_as_logged(model, 'served') }}
+    {% for model, relation in feature_tables.items() -%}
+    {{ values_as_logged(model, relation, 'served') }}
     {%- if not loop.last %}
     union all
     {% endif -%}
