@@ -51,7 +51,7 @@ def _start(site: SmallSite) -> "subprocess.Popen[str]":
             sys.executable,
             "-m",
             "tests.unit.live.processor_process",
-            str(site.settings.home),
+            site.settings.model_dump_json(),
             str(site.feature_repo),
             site.now.isoformat(),
             "61",

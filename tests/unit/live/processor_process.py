@@ -1,8 +1,8 @@
 """A processor as a process of its own, for tests to run and kill.
 
-    python -m tests.unit.live.processor_process HOME FEATURE_REPO NOW BATCH_RECORDS
+    python -m tests.unit.live.processor_process SETTINGS FEATURE_REPO NOW BATCH_RECORDS
 
-It prints a line a micro-batch, and ends when nothing is left.
+SETTINGS are JSON. It prints a line a micro-batch, and ends when nothing is left.
 """
 
 import sys
@@ -13,9 +13,9 @@ from nearline.live import Processor
 from nearline.settings import Settings
 
 
-def _run(home: str, feature_repo: str, now: str, batch_records: str) -> None:
+def _run(settings: str, feature_repo: str, now: str, batch_records: str) -> None:
     with Processor(
-        Settings(home=Path(home)),
+        Settings.model_validate_json(settings),
         feature_repo=Path(feature_repo),
         clock=lambda: datetime.fromisoformat(now),
         max_records=int(batch_records),

@@ -219,7 +219,7 @@ class SmallSite:
             "landings": {},
             "tables": {},
             "log": log_identity(self.settings),
-            "log_positions": {EVENTS: {"0": position}},
+            "log_positions": {EVENTS: {"0": position}} if position else {},
         }
         (folder / MANIFEST).write_text(json.dumps(manifest))
         publish(self.settings, folder)
@@ -267,12 +267,12 @@ def run_until_idle(processor: Processor) -> list[Batch]:
     return batches
 
 
-def small_site(home: Path) -> SmallSite:
-    """A site with an empty release published."""
+def small_site(home: Path, settings: Settings | None = None) -> SmallSite:
+    """A site with an empty release published; `settings` are of the same home."""
     feature_repo = home.parent / "feature_repo"
     feature_repo.mkdir(exist_ok=True)
     (feature_repo / "definitions.py").write_text(_DEFINITIONS)
-    site = SmallSite(Settings(home=home), feature_repo)
+    site = SmallSite(settings or Settings(home=home), feature_repo)
     site.release("20260501T000000Z")
     return site
 
