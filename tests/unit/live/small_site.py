@@ -243,6 +243,7 @@ class SmallSite:
 
         from nearline.online.definitions import load_definitions
 
+        self.settings.online.mkdir(exist_ok=True)
         store = FeatureStore(
             config=RepoConfig(**reader_configuration(self.settings, 0))
         )
