@@ -358,7 +358,7 @@ class RedisValues:
             except (redis.RedisError, RedisClusterException) as problem:
                 if not _passes(problem):
                     raise NearlineError(
-                        f"Redis refused a command: {_first_word(problem)}; its user "
+                        f"Redis refused a command ({_kind(problem)}); its user "
                         "needs all commands on hashes, sorted sets and scripts"
                     ) from problem
                 if self._clock() + pause > end:
@@ -404,12 +404,14 @@ def _by_node(
 
 def _passes(problem: Exception) -> bool:
     """Whether trying again may help."""
-    return isinstance(problem, _TRANSIENT) or _first_word(problem) in _TRANSIENT_WORDS
+    return isinstance(problem, _TRANSIENT) or _kind(problem) in _TRANSIENT_WORDS
 
 
-def _first_word(problem: Exception) -> str:
-    """What kind of refusal it is; the rest may quote a key."""
-    return str(problem).partition(" ")[0]
+def _kind(problem: Exception) -> str:
+    """The client's name of the refusal, or the server's; its text may quote a key."""
+    if type(problem) is redis.ResponseError:
+        return str(problem).partition(" ")[0]
+    return type(problem).__name__
 
 
 def _is_cluster(client: Any) -> bool:
