@@ -114,9 +114,9 @@ def _by_feature(rows: Sequence[ServedDay] | None) -> Figure:
         sentence,
         terms=_terms(rows),
         table=Table(
-            ("Feature", "View", "Compared", "Wrong", "Off by at most"),
+            ("Feature", "Wrong", "Compared", "Off by at most", "View"),
             tuple(_feature_row(*names, found) for names, found in shown),
-            words=(1,),
+            words=(4,),
         ),
         is_wide=True,
     )
@@ -141,7 +141,8 @@ def _terms(rows: Sequence[ServedDay]) -> tuple[tuple[str, str], ...]:
             for words, name in kinds
             if (number := _sum(rows, name))
         )
-        verdict = f"{wording.share_of(wrong, compared)}: {said}."
+        # No share: of so many values, a few that are wrong would round to none.
+        verdict = f"{wording.count(wrong)} of {wording.count(compared)}: {said}."
     terms = [("Wrong", verdict)]
     if pending:
         terms.append(
@@ -160,12 +161,10 @@ def _feature_row(view: str, feature: str, rows: Sequence[ServedDay]) -> tuple[st
     ]
     return (
         feature,
-        view,
+        wording.count(wrong) if compared else wording.UNKNOWN,
         wording.count(compared),
-        f"{wording.percent(wrong / compared)} ({wording.count(wrong)})"
-        if compared
-        else wording.UNKNOWN,
         f"{max(differences):,.6g}" if differences else wording.UNKNOWN,
+        view,
     )
 
 

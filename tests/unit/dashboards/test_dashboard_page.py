@@ -369,14 +369,14 @@ def test_served_values_are_told_day_by_day_and_feature_by_feature(
         ShopRelease({**ONE_DAY, "ops_parity": [wrong, live, right]}), tmp_path
     )
     words = words_of(page).replace("\u00a0", " ")
-    assert "Wrong 2.5 % (5 of 200): 3 differ from the table; 1 were served as" in words
+    assert "Wrong 5 of 200: 3 differ from the table; 1 were served as" in words
     assert "1 were served and are unknown." in words
     assert "Not compared yet 17 values, newer than what the tables hold." in words
     assert "Day From the last run Live" in words
     assert "Sat 14 Nov 0.0 % (0 of 100) nothing served" in words
     assert "Sun 15 Nov nothing served nothing served" in words
     assert "Mon 16 Nov 5.0 % (5 of 100) not compared yet" in words
-    assert "engaged_seconds_1h visitor_activity_1h_v1 100 5.0 % (5) 2.5" in words
+    assert "engaged_seconds_1h 5 100 2.5 visitor_activity_1h_v1" in words
     days = drawn_rows(page, "served-share")
     assert [day["value_line_1"] for day in days] == [0.0, None, 5.0]
 
