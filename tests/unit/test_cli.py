@@ -153,6 +153,7 @@ def test_ingest_as_json_is_one_object(tmp_path: Path) -> None:
             "failed_file_count": 0,
             "accepted_row_count": 2 * is_new,
             "rejected_row_count": 1 * is_new,
+            "left_out_row_count": 0,
             "problems": [],
         }
         assert landing["is_new"] is is_new
