@@ -2,7 +2,6 @@
 
 from expectations.checks import (
     Suite,
-    between,
     holds,
     key,
     no_rows,
