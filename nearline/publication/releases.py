@@ -332,7 +332,11 @@ def _quoted(path: Path) -> str:
 
 
 def _last_arrival(warehouse: "duckdb.DuckDBPyConnection") -> str | None:
-    rows = warehouse.execute("select max(received_at) from fct_events").fetchall()
+    # As the macro known_up_to has it: times of snapshots are those of their records.
+    rows = warehouse.execute(
+        "select coalesce(max(received_at) filter (where session_id is not null), "
+        "max(received_at)) from fct_events"
+    ).fetchall()
     return None if rows[0][0] is None else f"{rows[0][0].isoformat()}Z"
 
 

@@ -400,6 +400,8 @@ def _snapshots() -> list[Row]:
         stated("o_buy_2", "stated_1", "00:00", 2, 1002),
         stated("o_by_phone", "stated_2", "00:00", 2, 2500),
         stated("o_by_phone", "stated_3", "00:00", 3, 2000),
+        # A year that somebody mistyped: no window may end for it.
+        stated("o_mistyped", "stated_6", "00:00", 50 * 365, 100),
         # Bought and given back.
         stated("o_returned", "stated_4", "00:00", 1, 700),
         stated("o_returned", "stated_5", "00:00", 4, 700)

@@ -41,7 +41,8 @@ def test_membership_at_any_moment_is_that_of_brute_force(
         in_pieces.rows(f"select * from fct_segments where segment = '{segment}'")
     )
     [span] = in_pieces.rows(
-        "select min(occurred_at) as first, max(received_at) as last from fct_events"
+        "select min(occurred_at) as first, max(received_at) as last from fct_events "
+        "where session_id is not null"
     )
     rng = random.Random(4)
     moments = [

@@ -32,7 +32,7 @@ carts as (
 
 watermark as (
 
-    select max(received_at) as received_up_to
+    select {{ known_up_to() }} as received_up_to
     from {{ ref('fct_events') }}
 
 ),

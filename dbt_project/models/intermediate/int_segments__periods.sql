@@ -92,7 +92,7 @@ memberships as (
 
 watermark as (
 
-    select max(received_at) as received_up_to
+    select {{ known_up_to() }} as received_up_to
     from {{ ref('fct_events') }}
 
 ),

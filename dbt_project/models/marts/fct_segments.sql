@@ -132,7 +132,7 @@ cluster_segments as (
         'cluster_' || clusters.cluster as segment,
         'cluster' as segment_kind,
         (
-            select max(received_at)
+            select {{ known_up_to() }}
             from {{ ref('fct_events') }}
         ) as valid_from,
         cast(null as timestamp) as valid_to,

@@ -42,9 +42,10 @@ def build_fact(name: str, build: str = "first") -> list[str]:
         for day in DAYS
         for number in (1, 2)
     )
+    session = "" if table.key[0] == "session_id" else ", 's' as session_id"
     return [
-        f"create or replace table {name} as select * from (values {rows}) as rows "
-        f"({table.key[0]}, {table.day_column}, received_at, value, change_seq)",
+        f"create or replace table {name} as select *{session} from (values {rows}) "
+        f"as rows ({table.key[0]}, {table.day_column}, received_at, value, change_seq)",
         f"comment on table {name} is 'built by {build}'",
     ]
 

@@ -64,7 +64,8 @@ def test_rows_are_told_by_key_as_added_removed_or_changed(
         "delete from fct_events where event_id = '2026-03-01-1'",
         "update fct_events set value = null, change_seq = 2 "
         "where event_id in ('2026-03-02-1', '2026-03-02-2')",
-        "insert into fct_events values "
+        "insert into fct_events (event_id, event_date, received_at, value, change_seq) "
+        "values "
         "('new', date '2026-03-09', timestamp '2026-03-09 12:00:00', 1, 2)",
     )
     changes = changes_since(before, write(settings, "r2"))

@@ -93,6 +93,14 @@ def test_the_manifest_says_what_the_release_holds(settings: Settings) -> None:
     assert list(events.days) == list(DAYS)
 
 
+def test_data_reach_as_far_as_what_visits_sent(settings: Settings) -> None:
+    change(settings, "update fct_events set session_id = null where value = 1")
+    change(settings, "update fct_events set received_at = '2099-01-01' where value = 1")
+    assert _manifest(write(settings, "r1")).data_up_to == "2026-03-03T12:00:00Z"
+    change(settings, "update fct_events set session_id = null")
+    assert _manifest(write(settings, "r2")).data_up_to == "2099-01-01T00:00:00Z"
+
+
 def test_files_landed_after_the_tables_were_built_are_not_claimed(
     settings: Settings,
 ) -> None:
@@ -117,8 +125,9 @@ def test_bookkeeping_is_not_published(settings: Settings) -> None:
     release = write(settings, "r1")
     for name, table in FACTS.items():
         described = duckdb.sql(f"describe select * from {scan(release, name)}")
-        columns = [row[0] for row in described.fetchall()]
-        assert columns == [*table.key, table.day_column, "received_at", "value"]
+        columns = {row[0] for row in described.fetchall()}
+        published = {"session_id", "received_at", "value"}
+        assert columns == {*table.key, table.day_column} | published
 
 
 def test_unchanged_days_are_the_very_files_of_the_release_before(
@@ -141,9 +150,9 @@ def test_unchanged_days_are_the_very_files_of_the_release_before(
          ["2026-03-02"]),
         ("update {t} set value = 9, change_seq = 2 where {d} = '2026-03-02'",
          ["2026-03-02"]),
-        ("insert into {t} values ('late', '2026-03-01', '2026-03-09', 3, 2)",
+        ("insert into {t} ({c}) values ('late', '2026-03-01', '2026-03-09', 3, 2)",
          ["2026-03-01"]),
-        ("insert into {t} values ('new', '2026-03-04', '2026-03-04', 3, 2)",
+        ("insert into {t} ({c}) values ('new', '2026-03-04', '2026-03-04', 3, 2)",
          ["2026-03-04"]),
         ("delete from {t} where {k} = '2026-03-03-2'",
          ["2026-03-03"]),
@@ -151,7 +160,7 @@ def test_unchanged_days_are_the_very_files_of_the_release_before(
          []),
         ("update {t} set {d} = '2026-03-01', change_seq = 2 where {k} = '2026-03-03-1'",
          ["2026-03-01", "2026-03-03"]),
-        ("insert into {t} select {k} || 'again', {d}, received_at, value, change_seq "
+        ("insert into {t} ({c}) select {k} || 'again', {d}, received_at, value, change_seq "
          "from {t} where {d} = '2026-03-02'",
          ["2026-03-02"]),
     ],
@@ -161,7 +170,9 @@ def test_a_change_rewrites_exactly_its_days(
 ) -> None:
     first = write_and_publish(settings, "r1")
     table = FACTS[name]
-    change(settings, statement.format(t=name, k=table.key[0], d=table.day_column))
+    key, day = table.key[0], table.day_column
+    columns = f"{key}, {day}, received_at, value, change_seq"
+    change(settings, statement.format(t=name, k=key, d=day, c=columns))
     second = write_and_publish(settings, "r2")
     assert written_days(first, second, name) == written
     others = [other for other in FACTS if other != name]
