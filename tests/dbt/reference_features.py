@@ -106,3 +106,63 @@ def latest_at(events: Iterable[Row], t: datetime) -> Row:
         "last_cart_item_id": last("item_id", "add_to_cart"),
         "last_purchase_at": last("occurred_at", "purchase"),
     }
+
+
+# The catalogue below is written over facts: what features may know of one event.
+
+GAP = timedelta(minutes=30)
+
+
+def known(facts: Iterable[Row], t: datetime, *names: str) -> list[Row]:
+    """Facts received at t or before, of these events if any are named, by occurrence."""
+    return sorted(
+        (
+            fact
+            for fact in facts
+            if fact["received_at"] <= t and (not names or fact["event_name"] in names)
+        ),
+        key=lambda fact: (fact["occurred_at"], fact["event_id"]),
+    )
+
+
+def session_at(facts: Iterable[Row], t: datetime) -> Row:
+    """The session so far of one visitor, told from the last event known at t backwards."""
+    arrived = known(facts, t)
+    session: list[Row] = []
+    if arrived and t <= arrived[-1]["occurred_at"] + GAP:
+        scope = arrived[-1]["session_scope"]
+        for fact in reversed([f for f in arrived if f["session_scope"] == scope]):
+            is_cut = session and session[0]["occurred_at"] - fact["occurred_at"] > GAP
+            if is_cut and not fact["has_source_session"]:
+                break
+            session.insert(0, fact)
+
+    def count(*names: str) -> int:
+        return sum(fact["event_name"] in names for fact in session)
+
+    pages = sum(fact["page_view_count"] for fact in session)
+    engaged = sum(fact["engaged_milliseconds"] for fact in session) / 1000
+    scrolls = [f["scroll_rate"] for f in session if f["scroll_rate"] is not None]
+    devices = [f["device_class"] for f in session if f["device_class"] is not None]
+    interactions = count("add_to_cart", "purchase", "content_interaction", "search")
+    bounce = None
+    if pages or count("purchase") or any(fact["has_stated_dwell"] for fact in session):
+        bounce = engaged < 10 and pages < 2 and not count("purchase")
+    return {
+        "is_session_active": bool(session),
+        "session_started_at": session[0]["occurred_at"] if session else None,
+        "session_last_event_at": session[-1]["occurred_at"] if session else None,
+        "session_event_count": len(session),
+        "session_page_view_count": pages,
+        "session_item_view_count": count("view_item"),
+        "session_add_to_cart_count": count("add_to_cart"),
+        "session_engaged_seconds": engaged,
+        "session_deepest_scroll_rate": max(scrolls) if scrolls else None,
+        "session_channel": session[0]["channel"] if session else None,
+        "session_device_class": devices[0] if devices else None,
+        "is_session_bounce": bounce,
+        "session_engagement_score": 40 * min(1, engaged / 180)
+        + 30 * min(1, pages / 8)
+        + 15 * max(scrolls, default=0)
+        + 15 * min(1, interactions / 4),
+    }

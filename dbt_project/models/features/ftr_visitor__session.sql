@@ -146,6 +146,8 @@ sessions_from_starts as (
 
 ),
 
+-- At most one row a moment: the session from the latest start known then. A moment at
+-- which something arrives for what is before that start has none.
 sessions_known as (
 
     select
@@ -153,23 +155,33 @@ sessions_known as (
         session_scope,
         run_number,
         summed_at,
-        max_by(
-            struct_pack(
-                started_at := entry.occurred_at,
-                channel := entry.channel,
-                device_class := device.device_class,
-                scroll_rate := scroll_rate,
-                {% for measure in sums -%}
-                {{ measure }} := {{ measure }}{{ '' if loop.last else ',' }}
-                {% endfor %}
-            ),
-            start_occurred_at
+        struct_pack(
+            started_at := entry.occurred_at,
+            channel := entry.channel,
+            device_class := device.device_class,
+            scroll_rate := scroll_rate,
+            {% for measure in sums -%}
+            {{ measure }} := {{ measure }}{{ '' if loop.last else ',' }}
+            {% endfor %}
         ) as session,
     from sessions_from_starts
     where
         start_known_at <= summed_at
         and (start_known_until is null or summed_at < start_known_until)
-    group by visitor_id, session_scope, run_number, summed_at
+        and not exists (
+            select 1
+            from starts
+            where
+                starts.visitor_id = sessions_from_starts.visitor_id
+                and starts.session_scope = sessions_from_starts.session_scope
+                and starts.run_number = sessions_from_starts.run_number
+                and starts.occurred_at > sessions_from_starts.start_occurred_at
+                and starts.known_at <= sessions_from_starts.summed_at
+                and (
+                    starts.known_until is null
+                    or sessions_from_starts.summed_at < starts.known_until
+                )
+        )
 
 ),
 
