@@ -28,7 +28,7 @@ Row = dict[str, Any]
 REFERENCES: dict[str, Callable[[Iterable[Row], datetime], Row]] = {
     "ftr_visitor__session": session_at,
 }
-SEEDS = range(12)
+SEEDS = range(6)
 
 _CLOCK_COLUMNS = ("event_timestamp", "created_timestamp")
 _MILLISECOND = timedelta(milliseconds=1)

@@ -47,76 +47,85 @@ clock as (
 
 ),
 
-{{ session_starts('facts') }},
+{{ facts_in_runs('facts') }},
 
--- Nothing cuts a source's own session: all that is known of it is one session.
-starts as (
+-- A fact that begins a session as long as what joins it to the run before is not known.
+-- What is within the gap of the run's start is never parted from it. Nothing cuts a
+-- source's own session.
+starts_parted as (
 
     select
         visitor_id,
         session_scope,
-        run_number,
+        run_started_at,
         occurred_at,
-        known_at,
-        known_until,
-    from session_starts
-    where not has_source_session
+        min(received_at) as known_at,
+        preceded_at as known_until,
+    from facts_in_runs
+    where
+        not has_source_session
+        and received_at < preceded_at
+        and occurred_at > run_started_at + {{ session_gap() }}
+    group by visitor_id, session_scope, run_started_at, occurred_at, preceded_at
+
+),
+
+facts_from_starts as (
+
+    select
+        *,
+        run_started_at as start_at,
+        cast(null as timestamp) as start_known_at,
+        cast(null as timestamp) as start_known_until,
+    from facts_in_runs
 
     union all
 
     select
-        visitor_id,
-        session_scope,
-        run_number,
-        min(occurred_at) as occurred_at,
-        min(known_at) as known_at,
-        cast(null as timestamp) as known_until,
-    from session_starts
-    where has_source_session
-    group by visitor_id, session_scope, run_number
+        facts_in_runs.*,
+        starts_parted.occurred_at as start_at,
+        starts_parted.known_at as start_known_at,
+        starts_parted.known_until as start_known_until,
+    from starts_parted
+    inner join facts_in_runs
+        on
+            starts_parted.visitor_id = facts_in_runs.visitor_id
+            and starts_parted.session_scope = facts_in_runs.session_scope
+            and starts_parted.run_started_at = facts_in_runs.run_started_at
+            and starts_parted.occurred_at <= facts_in_runs.occurred_at
 
 ),
 
 changes_summed as (
 
     select
-        facts_in_runs.visitor_id,
-        facts_in_runs.session_scope,
-        facts_in_runs.run_number,
-        starts.occurred_at as start_occurred_at,
-        starts.known_at as start_known_at,
-        starts.known_until as start_known_until,
-        greatest(facts_in_runs.received_at, clock.known_from) as summed_at,
-        min(struct_pack(
-            occurred_at := facts_in_runs.occurred_at,
-            event_id := facts_in_runs.event_id,
-            channel := facts_in_runs.channel
-        )) as entry,
-        min(struct_pack(
-            occurred_at := facts_in_runs.occurred_at,
-            event_id := facts_in_runs.event_id,
-            device_class := facts_in_runs.device_class
-        )) filter (where facts_in_runs.device_class is not null) as device,
-        max(facts_in_runs.scroll_rate) as scroll_rate,
+        facts_from_starts.visitor_id,
+        facts_from_starts.session_scope,
+        facts_from_starts.run_started_at,
+        facts_from_starts.start_at,
+        greatest(facts_from_starts.received_at, clock.known_from) as summed_at,
+        any_value(facts_from_starts.start_known_at) as start_known_at,
+        any_value(facts_from_starts.start_known_until) as start_known_until,
+        min(facts_from_starts.occurred_at) as started_at,
+        min(facts_from_starts.event_number) as first_number,
+        arg_min(facts_from_starts.channel, facts_from_starts.event_number)
+            as channel,
+        min(facts_from_starts.event_number)
+        filter (where facts_from_starts.device_class is not null) as device_number,
+        arg_min(facts_from_starts.device_class, facts_from_starts.event_number)
+            as device_class,
+        max(facts_from_starts.scroll_rate) as scroll_rate,
         {% for measure in sums -%}
-        sum(facts_in_runs.{{ measure }}) as {{ measure }},
+        sum(facts_from_starts.{{ measure }}) as {{ measure }},
         {% endfor %}
-    from facts_in_runs
-    inner join starts
-        on
-            facts_in_runs.visitor_id = starts.visitor_id
-            and facts_in_runs.session_scope = starts.session_scope
-            and facts_in_runs.run_number = starts.run_number
-            and facts_in_runs.occurred_at >= starts.occurred_at
+    from facts_from_starts
     cross join clock
-    where facts_in_runs.received_at <= clock.known_up_to
+    where facts_from_starts.received_at <= clock.known_up_to
     group by
-        facts_in_runs.visitor_id,
-        facts_in_runs.session_scope,
-        facts_in_runs.run_number,
-        starts.occurred_at,
-        starts.known_at,
-        starts.known_until,
+        facts_from_starts.visitor_id,
+        facts_from_starts.session_scope,
+        facts_from_starts.run_started_at,
+        facts_from_starts.start_at,
         summed_at
 
 ),
@@ -126,20 +135,21 @@ sessions_from_starts as (
     select
         visitor_id,
         session_scope,
-        run_number,
-        start_occurred_at,
+        run_started_at,
+        start_at,
         start_known_at,
         start_known_until,
         summed_at,
-        min(entry) over so_far as entry,
-        min(device) over so_far as device,
+        min(started_at) over so_far as started_at,
+        arg_min(channel, first_number) over so_far as channel,
+        arg_min(device_class, device_number) over so_far as device_class,
         max(scroll_rate) over so_far as scroll_rate,
         {% for measure in sums -%}
         sum({{ measure }}) over so_far as {{ measure }},
         {% endfor %}
     from changes_summed
     window so_far as (
-        partition by visitor_id, session_scope, run_number, start_occurred_at
+        partition by visitor_id, session_scope, run_started_at, start_at
         order by summed_at
         rows between unbounded preceding and current row
     )
@@ -150,37 +160,21 @@ sessions_from_starts as (
 -- which something arrives for what is before that start has none.
 sessions_known as (
 
-    select
-        visitor_id,
-        session_scope,
-        run_number,
-        summed_at,
-        struct_pack(
-            started_at := entry.occurred_at,
-            channel := entry.channel,
-            device_class := device.device_class,
-            scroll_rate := scroll_rate,
-            {% for measure in sums -%}
-            {{ measure }} := {{ measure }}{{ '' if loop.last else ',' }}
-            {% endfor %}
-        ) as session,
+    select * exclude (start_at, start_known_at, start_known_until)
     from sessions_from_starts
     where
-        start_known_at <= summed_at
-        and (start_known_until is null or summed_at < start_known_until)
+        coalesce(start_known_at <= summed_at, true)
+        and coalesce(summed_at < start_known_until, true)
         and not exists (
             select 1
-            from starts
+            from starts_parted as later
             where
-                starts.visitor_id = sessions_from_starts.visitor_id
-                and starts.session_scope = sessions_from_starts.session_scope
-                and starts.run_number = sessions_from_starts.run_number
-                and starts.occurred_at > sessions_from_starts.start_occurred_at
-                and starts.known_at <= sessions_from_starts.summed_at
-                and (
-                    starts.known_until is null
-                    or sessions_from_starts.summed_at < starts.known_until
-                )
+                later.visitor_id = sessions_from_starts.visitor_id
+                and later.session_scope = sessions_from_starts.session_scope
+                and later.run_started_at = sessions_from_starts.run_started_at
+                and later.occurred_at > sessions_from_starts.start_at
+                and later.known_at <= sessions_from_starts.summed_at
+                and later.known_until > sessions_from_starts.summed_at
         )
 
 ),
@@ -191,12 +185,7 @@ arrivals as (
         facts_in_runs.visitor_id,
         greatest(facts_in_runs.received_at, clock.known_from) as summed_at,
         max(facts_in_runs.received_at) as changed_at,
-        max(struct_pack(
-            occurred_at := facts_in_runs.occurred_at,
-            event_id := facts_in_runs.event_id,
-            session_scope := facts_in_runs.session_scope,
-            run_number := facts_in_runs.run_number
-        )) as latest,
+        max(facts_in_runs.event_number) as latest_number,
     from facts_in_runs
     cross join clock
     where facts_in_runs.received_at <= clock.known_up_to
@@ -204,75 +193,80 @@ arrivals as (
 
 ),
 
-arrivals_so_far as (
+arrivals_in_order as (
 
     select
         visitor_id,
         summed_at,
         changed_at,
         lead(changed_at) over in_order as next_changed_at,
-        max(latest) over in_order as latest,
+        max(latest_number) over in_order as latest_number,
     from arrivals
-    window in_order as (partition by visitor_id order by summed_at)
+    window in_order as (
+        partition by visitor_id
+        order by summed_at
+        rows between unbounded preceding and current row
+    )
 
 ),
 
--- What arrives for an earlier session leaves the latest one as it is.
+arrivals_with_latest as (
+
+    select
+        arrivals_in_order.*,
+        latest.session_scope,
+        latest.run_started_at,
+        latest.occurred_at as last_event_at,
+        epoch_ms(
+            epoch_ms(latest.occurred_at) + {{ gap_milliseconds + 1 }}
+        ) as over_at,
+    from arrivals_in_order
+    inner join facts_in_runs as latest
+        on
+            arrivals_in_order.visitor_id = latest.visitor_id
+            and arrivals_in_order.latest_number = latest.event_number
+
+),
+
+-- What arrives for an earlier session leaves the latest one as it was.
 arrivals_with_session as (
 
     select
-        arrivals_so_far.visitor_id,
-        arrivals_so_far.changed_at,
-        arrivals_so_far.next_changed_at,
-        arrivals_so_far.latest.occurred_at as last_event_at,
-        epoch_ms(
-            epoch_ms(arrivals_so_far.latest.occurred_at) + {{ gap_milliseconds + 1 }}
-        ) as over_at,
-        last_value(sessions_known.session ignore nulls) over in_run as session,
-    from arrivals_so_far
-    left join sessions_known
+        arrivals_with_latest.*,
+        sessions_known.* exclude (
+            visitor_id, session_scope, run_started_at, summed_at
+        ),
+    from arrivals_with_latest
+    asof inner join sessions_known
         on
-            arrivals_so_far.visitor_id = sessions_known.visitor_id
-            and arrivals_so_far.latest.session_scope = sessions_known.session_scope
-            and arrivals_so_far.latest.run_number = sessions_known.run_number
-            and arrivals_so_far.summed_at = sessions_known.summed_at
-    window in_run as (
-        partition by
-            arrivals_so_far.visitor_id,
-            arrivals_so_far.latest.session_scope,
-            arrivals_so_far.latest.run_number
-        order by arrivals_so_far.summed_at
-        rows between unbounded preceding and current row
-    )
+            arrivals_with_latest.visitor_id = sessions_known.visitor_id
+            and arrivals_with_latest.session_scope = sessions_known.session_scope
+            and arrivals_with_latest.run_started_at = sessions_known.run_started_at
+            and arrivals_with_latest.summed_at >= sessions_known.summed_at
 
 ),
 
 moments as (
 
     select
-        visitor_id,
+        *,
         changed_at as event_timestamp,
-        changed_at as created_timestamp,
-        last_event_at,
-        case when changed_at < over_at then session end as session,
+        changed_at < over_at as is_active,
     from arrivals_with_session
 
     union all
 
     select
-        arrivals_with_session.visitor_id,
+        arrivals_with_session.*,
         arrivals_with_session.over_at as event_timestamp,
-        arrivals_with_session.changed_at as created_timestamp,
-        arrivals_with_session.last_event_at,
-        null as session,
+        false as is_active,
     from arrivals_with_session
     cross join clock
     where
         arrivals_with_session.over_at > arrivals_with_session.changed_at
         and arrivals_with_session.over_at <= clock.known_up_to
-        and (
-            arrivals_with_session.next_changed_at is null
-            or arrivals_with_session.over_at < arrivals_with_session.next_changed_at
+        and coalesce(
+            arrivals_with_session.over_at < arrivals_with_session.next_changed_at, true
         )
 
 ),
@@ -282,40 +276,43 @@ final as (
     select
         visitor_id,
         event_timestamp,
-        created_timestamp,
-        session is not null as is_session_active,
-        session.started_at as session_started_at,
-        case when session is not null then last_event_at end as session_last_event_at,
+        changed_at as created_timestamp,
+        is_active as is_session_active,
+        case when is_active then started_at end as session_started_at,
+        case when is_active then last_event_at end as session_last_event_at,
         {% for measure in [
             'event_count', 'page_view_count', 'item_view_count', 'add_to_cart_count'
         ] -%}
-        cast(coalesce(session.{{ measure }}, 0) as bigint) as session_{{ measure }},
+        cast(case when is_active then {{ measure }} else 0 end as bigint)
+            as session_{{ measure }},
         {% endfor -%}
-        coalesce(session.engaged_milliseconds, 0) / 1000.0 as session_engaged_seconds,
-        session.scroll_rate as session_deepest_scroll_rate,
-        session.channel as session_channel,
-        session.device_class as session_device_class,
+        case when is_active then engaged_milliseconds else 0 end / 1000.0
+            as session_engaged_seconds,
+        case when is_active then scroll_rate end as session_deepest_scroll_rate,
+        case when is_active then channel end as session_channel,
+        case when is_active then device_class end as session_device_class,
         -- Not known while nothing but other events came, as in fct_sessions.
         case
             when
-                session.page_view_count > 0
-                or session.stated_dwell_count > 0
-                or session.key_event_count > 0
+                is_active
+                and (
+                    page_view_count > 0
+                    or stated_dwell_count > 0
+                    or key_event_count > 0
+                )
                 then not (
-                    session.engaged_milliseconds
-                    >= {{ var('engaged_session_seconds') }} * 1000
-                    or session.page_view_count
-                    >= {{ var('engaged_session_page_views') }}
-                    or session.key_event_count > 0
+                    engaged_milliseconds >= {{ var('engaged_session_seconds') }} * 1000
+                    or page_view_count >= {{ var('engaged_session_page_views') }}
+                    or key_event_count > 0
                 )
         end as is_session_bounce,
         case
-            when session is not null
+            when is_active
                 then {{ engagement_score(
-                    '(session.engaged_milliseconds / 1000.0)',
-                    'session.page_view_count',
-                    'session.scroll_rate',
-                    'session.interaction_count',
+                    '(engaged_milliseconds / 1000.0)',
+                    'page_view_count',
+                    'scroll_rate',
+                    'interaction_count',
                 ) }}
             else 0.0
         end as session_engagement_score,
