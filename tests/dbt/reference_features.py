@@ -5,6 +5,7 @@ occurrence lies in the window before t; an event leaves at the end of the window
 began with its hop.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -165,4 +166,32 @@ def session_at(facts: Iterable[Row], t: datetime) -> Row:
         + 30 * min(1, pages / 8)
         + 15 * max(scrolls, default=0)
         + 15 * min(1, interactions / 4),
+    }
+
+
+def lines(fact: Row) -> list[Row]:
+    """The items that an event names: its list, or else its own columns."""
+    if fact["items"] is not None:
+        return list(json.loads(fact["items"]))
+    return [fact]
+
+
+def recent_at(facts: Iterable[Row], t: datetime) -> Row:
+    """Last things of one visitor, each once, the newest first; 20 at most."""
+
+    def last(name: str, field: str) -> list[str]:
+        found: list[str] = []
+        for fact in reversed(known(facts, t, name)):
+            for line in lines(fact):
+                thing = line.get(field)
+                if thing is not None and thing not in found:
+                    found.append(thing)
+        return found[:20]
+
+    return {
+        "last_viewed_items": last("view_item", "item_id"),
+        "last_carted_items": last("add_to_cart", "item_id"),
+        "last_bought_items": last("purchase", "item_id"),
+        "last_viewed_categories": last("view_item", "item_category"),
+        "last_viewed_brands": last("view_item", "item_brand"),
     }

@@ -20,12 +20,13 @@ from tests.dbt.feature_sql import (
     fetch,
 )
 from tests.dbt.random_facts import TYPES, random_facts
-from tests.dbt.reference_features import session_at
+from tests.dbt.reference_features import recent_at, session_at
 from tests.dbt.warehouse import Warehouse
 
 Row = dict[str, Any]
 
 REFERENCES: dict[str, Callable[[Iterable[Row], datetime], Row]] = {
+    "ftr_visitor__recent": recent_at,
     "ftr_visitor__session": session_at,
 }
 SEEDS = range(6)
