@@ -86,22 +86,24 @@ facts_in_blocks as (
 things_in_blocks as (
 
     select
-        {{ keys | join(',\n        ') }},
+        {{ keys | join(',
+        ') }},
         block_number,
-        received_at,
-        row_number() over (
-            partition by {{ keys | join(', ') }}, block_number
-            order by received_at
-        ) as thing_number,
+        min(received_at) as received_at,
     from facts_in_blocks
     where block_number > 0
-    {% if thing -%}
-    qualify
+    group by {{ keys | join(', ') }}, block_number, {{ thing or 'fact_number' }}
+
+),
+
+things_counted as (
+
+    select
+        *,
         row_number() over (
-            partition by {{ keys | join(', ') }}, block_number, {{ thing }}
-            order by received_at
-        ) = 1
-    {%- endif %}
+            partition by {{ keys | join(', ') }}, block_number order by received_at
+        ) as thing_count,
+    from things_in_blocks
 
 ),
 
@@ -110,12 +112,12 @@ blocks_filled as (
     select
         {{ keys | join(',\n        ') }},
         block_number - 1 as block_number,
-        min(min(received_at) filter (where thing_number = {{ at_most }})) over (
+        min(min(received_at) filter (where thing_count = {{ at_most }})) over (
             partition by {{ keys | join(', ') }}
             order by block_number desc
             rows between unbounded preceding and current row
         ) as outnumbered_at,
-    from things_in_blocks
+    from things_counted
     group by {{ keys | join(', ') }}, block_number
 
 ),
