@@ -42,12 +42,7 @@ facts_timed as (
         {{ own | join(',\n        ') }},
         received_at,
         {% if window -%}
-        {%- set settings = var('feature_windows')[window] -%}
-        {%- set hop = settings.hop_minutes * 60000 -%}
-        epoch_ms(
-            epoch_ms(occurred_at) // {{ hop }} * {{ hop }}
-            + {{ settings.length_minutes * 60000 }}
-        ) as leaves_at,
+        {{ leaves_window_at('occurred_at', window) }} as leaves_at,
         {%- else -%}
         cast(null as timestamp) as leaves_at,
         {%- endif %}

@@ -25,6 +25,8 @@ class Window:
 
 FIVE_MINUTES = Window("5m", timedelta(minutes=5), timedelta(minutes=1))
 ONE_DAY = Window("24h", timedelta(hours=24), timedelta(hours=1))
+SEVEN_DAYS = Window("7d", timedelta(days=7), timedelta(days=1))
+THIRTY_DAYS = Window("30d", timedelta(days=30), timedelta(days=1))
 
 
 def usable(events: Iterable[Row]) -> list[Row]:
@@ -195,3 +197,35 @@ def recent_at(facts: Iterable[Row], t: datetime) -> Row:
         "last_viewed_categories": last("view_item", "item_category"),
         "last_viewed_brands": last("view_item", "item_brand"),
     }
+
+
+def distincts_at(facts: Iterable[Row], t: datetime, window: Window) -> Row:
+    """How many different things of one visitor are in the window at t."""
+    arrived = known(facts, t)
+    inside = [fact for fact in arrived if t < _leaves_at(fact["occurred_at"], window)]
+    viewed = [
+        line
+        for fact in inside
+        if fact["event_name"] == "view_item"
+        for line in lines(fact)
+    ]
+    starts = []
+    before: dict[str, datetime] = {}
+    for fact in arrived:
+        previous = before.get(fact["session_scope"])
+        if previous is None or (
+            not fact["has_source_session"] and fact["occurred_at"] - previous > GAP
+        ):
+            starts.append(fact)
+        before[fact["session_scope"]] = fact["occurred_at"]
+    values = {
+        "viewed_item_count": len({line.get("item_id") for line in viewed} - {None}),
+        "viewed_category_count": len(
+            {line.get("item_category") for line in viewed} - {None}
+        ),
+        "active_day_count": len({fact["occurred_at"].date() for fact in inside}),
+        "session_count": sum(
+            t < _leaves_at(start["occurred_at"], window) for start in starts
+        ),
+    }
+    return {f"{name}_{window.suffix}": value for name, value in values.items()}

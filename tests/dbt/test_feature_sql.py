@@ -4,7 +4,7 @@ import bisect
 import random
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -20,12 +20,20 @@ from tests.dbt.feature_sql import (
     fetch,
 )
 from tests.dbt.random_facts import TYPES, random_facts
-from tests.dbt.reference_features import recent_at, session_at
+from tests.dbt.reference_features import (
+    SEVEN_DAYS,
+    THIRTY_DAYS,
+    distincts_at,
+    recent_at,
+    session_at,
+)
 from tests.dbt.warehouse import Warehouse
 
 Row = dict[str, Any]
 
 REFERENCES: dict[str, Callable[[Iterable[Row], datetime], Row]] = {
+    "ftr_visitor__distincts_7d": partial(distincts_at, window=SEVEN_DAYS),
+    "ftr_visitor__distincts_30d": partial(distincts_at, window=THIRTY_DAYS),
     "ftr_visitor__recent": recent_at,
     "ftr_visitor__session": session_at,
 }
