@@ -229,3 +229,39 @@ def distincts_at(facts: Iterable[Row], t: datetime, window: Window) -> Row:
         ),
     }
     return {f"{name}_{window.suffix}": value for name, value in values.items()}
+
+
+def cart_at(facts: Iterable[Row], t: datetime) -> Row:
+    """The cart of one visitor, change after change since its last purchase."""
+    changes: list[tuple[Row, Row, int]] = []
+    for fact in known(facts, t, "add_to_cart", "remove_from_cart", "purchase"):
+        if fact["event_name"] == "purchase":
+            changes = []
+            continue
+        # The first item of an event is taken for the last.
+        for line in reversed(lines(fact)):
+            is_inside = t < _leaves_at(fact["occurred_at"], THIRTY_DAYS)
+            if line.get("item_id") is not None and is_inside:
+                sign = 1 if fact["event_name"] == "add_to_cart" else -1
+                quantity = line.get("quantity")
+                changes.append((fact, line, sign * (1 if quantity is None else quantity)))
+    cart: dict[str, int] = {}
+    prices: dict[str, int] = {}
+    started: dict[str, datetime] = {}
+    for fact, line, quantity in changes[-100:]:
+        item = line["item_id"]
+        left = max(0, cart.get(item, 0) + quantity)
+        if quantity > 0:
+            cart.pop(item, None)
+            started.setdefault(item, fact["occurred_at"])
+            if line.get("price_cents") is not None:
+                prices[item] = line["price_cents"]
+        cart[item] = left
+    items = [item for item, quantity in cart.items() if quantity]
+    return {
+        "cart_items": items[::-1],
+        "cart_item_count": sum(cart.values()),
+        "cart_value_cents": sum(cart[item] * prices.get(item, 0) for item in items),
+        "cart_started_at": min(started[item] for item in items) if items else None,
+        "cart_changed_at": changes[-1][0]["occurred_at"] if items else None,
+    }

@@ -23,6 +23,7 @@ from tests.dbt.random_facts import TYPES, random_facts
 from tests.dbt.reference_features import (
     SEVEN_DAYS,
     THIRTY_DAYS,
+    cart_at,
     distincts_at,
     recent_at,
     session_at,
@@ -32,6 +33,7 @@ from tests.dbt.warehouse import Warehouse
 Row = dict[str, Any]
 
 REFERENCES: dict[str, Callable[[Iterable[Row], datetime], Row]] = {
+    "ftr_visitor__cart": cart_at,
     "ftr_visitor__distincts_7d": partial(distincts_at, window=SEVEN_DAYS),
     "ftr_visitor__distincts_30d": partial(distincts_at, window=THIRTY_DAYS),
     "ftr_visitor__recent": recent_at,
