@@ -67,13 +67,13 @@ _DELAYS = (
 
 def random_facts(rng: random.Random) -> list[Row]:
     """Facts of visitors `v0`, `v1`, … shuffled; every visitor is late in its own way."""
-    visitors, most = rng.choice(((6, 40), (6, 40), (1, 700)))
+    visitors, fewest, most = rng.choice(((6, 1, 40), (6, 1, 40), (1, 500, 700)))
     facts = []
     for number in range(visitors):
         occurred_at = START
         is_in_order, has_sessions = rng.random() < 0.2, rng.random() < 0.3
         is_slow = rng.random() < 0.3
-        for place in range(rng.randint(1, most)):
+        for place in range(rng.randint(fewest, most)):
             steps = _RARE_STEPS if rng.random() < 0.04 else _STEPS[: 4 + 8 * is_slow]
             occurred_at += rng.choice(steps if is_slow else (*steps, *_STEPS))
             delay = timedelta() if is_in_order else rng.choice(_DELAYS)

@@ -24,6 +24,7 @@ class Window:
 
 
 FIVE_MINUTES = Window("5m", timedelta(minutes=5), timedelta(minutes=1))
+THIRTY_MINUTES = Window("30m", timedelta(minutes=30), timedelta(minutes=5))
 ONE_DAY = Window("24h", timedelta(hours=24), timedelta(hours=1))
 SEVEN_DAYS = Window("7d", timedelta(days=7), timedelta(days=1))
 THIRTY_DAYS = Window("30d", timedelta(days=30), timedelta(days=1))
@@ -264,4 +265,56 @@ def cart_at(facts: Iterable[Row], t: datetime) -> Row:
         "cart_value_cents": sum(cart[item] * prices.get(item, 0) for item in items),
         "cart_started_at": min(started[item] for item in items) if items else None,
         "cart_changed_at": changes[-1][0]["occurred_at"] if items else None,
+    }
+
+
+def intent_at(facts: Iterable[Row], t: datetime) -> Row:
+    """What one visitor did in the last 30 minutes, act after act."""
+    acts: list[tuple[str, str | None, str | None]] = []
+    for fact in known(facts, t):
+        name, content = fact["event_name"], fact["content_type"]
+        if t >= _leaves_at(fact["occurred_at"], THIRTY_MINUTES):
+            continue
+        if name == "view_item":
+            # The first item of an event is taken for the last.
+            acts += [
+                ("view", line.get("item_id"), line.get("item_category"))
+                for line in reversed(lines(fact))
+            ]
+        elif name == "view_item_list":
+            categories = dict.fromkeys(line.get("item_category") for line in lines(fact))
+            acts += [("list", None, category) for category in reversed(categories)]
+        elif name == "page_view" and fact["page_type"] in ("category", "list"):
+            acts.append(("list", None, fact["item_category"]))
+        elif name == "search":
+            acts.append(("search", None, None))
+        elif name == "content_interaction" and content in ("review", "faq", "size_guide"):
+            acts.append((content, None, None))
+    acts = [act for act in acts if act[0] != "list" or act[2] is not None][-100:]
+    views: dict[str, int] = {}
+    listed: set[str | None] = set()
+    after_list = after_search = 0
+    for place, (act, item, category) in enumerate(acts):
+        if act == "list":
+            listed.add(category)
+        if act == "view":
+            after_list += category is not None and category in listed
+            after_search += ("search", None, None) in acts[:place]
+            if item is not None:
+                views[item] = views.pop(item, 0) + 1
+    most = max(views.values(), default=0)
+
+    def count(name: str) -> int:
+        return sum(act == name for act, _, _ in acts)
+
+    return {
+        "most_viewed_item_id_30m": next(
+            (item for item in reversed(views) if views[item] == most), None
+        ),
+        "most_viewed_item_view_count_30m": most,
+        "view_after_list_count_30m": after_list,
+        "view_after_search_count_30m": after_search,
+        "review_count_30m": count("review"),
+        "faq_count_30m": count("faq"),
+        "size_guide_count_30m": count("size_guide"),
     }

@@ -25,6 +25,7 @@ from tests.dbt.reference_features import (
     THIRTY_DAYS,
     cart_at,
     distincts_at,
+    intent_at,
     recent_at,
     session_at,
 )
@@ -36,6 +37,7 @@ REFERENCES: dict[str, Callable[[Iterable[Row], datetime], Row]] = {
     "ftr_visitor__cart": cart_at,
     "ftr_visitor__distincts_7d": partial(distincts_at, window=SEVEN_DAYS),
     "ftr_visitor__distincts_30d": partial(distincts_at, window=THIRTY_DAYS),
+    "ftr_visitor__intent": intent_at,
     "ftr_visitor__recent": recent_at,
     "ftr_visitor__session": session_at,
 }
@@ -161,6 +163,7 @@ def compare_live(
         received_up_to = max(fact["received_at"] for fact in facts)
         own = by_entity(feature.entity, facts)
         stamps = [row["event_timestamp"] for rows in table.values() for row in rows]
+        stamps += [fact["received_at"] for fact in facts]
         for _ in range(moments):
             now = rng.choice(stamps) + rng.choice((0, 0, -1, 1, 1000)) * _MILLISECOND
             chosen = rng.sample(sorted(filter(None, own)), max(1, 2 * len(table) // 3))
