@@ -1,15 +1,15 @@
 {#
     For what is no sum: what is known at every moment at which something changes, as CTEs
-    that end in `moments` (one row per entity and moment) and `known_at_moments` (one row
-    per moment and fact known then; a bigger `fact_number` is newer).
+    that end in `moments` (one row per entity and moment, its `moment_number` being nobody
+    else's) and `known_at_moments` (one row per moment and fact known then; a bigger
+    `fact_number` is newer).
 
     Facts have the entity, `occurred_at`, `event_id`, `line_number` (the place within an
     event, the first being the newest), `received_at` and their own `columns`.
 
     - `thing`: where given, a fact is known until a newer one of the same thing (in the
       same `group`) is. What has no thing is left out.
-    - `at_most`: how many of the newest facts of a group are wanted. A moment may have
-      older ones as well, since that is cheaper than to rank all; take the newest.
+    - `at_most`: how many of the newest facts are known, per group.
     - `ends_at`: where given, an arrival at which the fact is over whatever else is known.
     - `window`: where given, facts leave as in values_at_change_points.
 
@@ -62,6 +62,7 @@ facts_in_blocks as (
     select
         *,
         (fact_number - 1) // {{ 2 * at_most }} as block_number,
+        count(*) over (partition by {{ keys | join(', ') }}) as fact_count,
         {% if thing -%}
         min(received_at) over (
             partition by {{ keys | join(', ') }}, {{ thing }}
@@ -191,8 +192,7 @@ moments as (
         summed_at,
         changed_at as event_timestamp,
         max(received_at) over so_far as created_timestamp,
-        row_number() over so_far as moment_number,
-        count(*) over (partition by {{ entity }}) as moment_count,
+        row_number() over (order by {{ entity }}, summed_at) as moment_number,
     from changes_summed
     window so_far as (
         partition by {{ entity }}
@@ -202,23 +202,36 @@ moments as (
 
 ),
 
--- What leaves after the last moment is known up to that one.
+moments_last as (
+
+    select
+        {{ entity }},
+        max(moment_number) as moment_number,
+    from moments
+    group by {{ entity }}
+
+),
+
+-- What leaves after the entity's last moment is known up to that one.
 facts_with_moments as (
 
     select
-        facts_summed.{{ entity }},
         facts_summed.fact_number,
         {% for column in ([group] | select | list) + columns -%}
         facts_summed.{{ column }},
         {% endfor -%}
+        facts_summed.fact_count > {{ at_most }} as has_more,
         range(
-            known.moment_number, coalesce(gone.moment_number, known.moment_count + 1)
+            known.moment_number,
+            coalesce(gone.moment_number, moments_last.moment_number + 1)
         ) as moment_numbers,
     from facts_summed
     inner join moments as known
         on
             facts_summed.{{ entity }} = known.{{ entity }}
             and facts_summed.summed_at = known.summed_at
+    inner join moments_last
+        on facts_summed.{{ entity }} = moments_last.{{ entity }}
     left join moments as gone
         on
             facts_summed.{{ entity }} = gone.{{ entity }}
@@ -226,12 +239,32 @@ facts_with_moments as (
 
 ),
 
-known_at_moments as (
+facts_at_moments as (
 
     select
         * exclude (moment_numbers),
         unnest(moment_numbers) as moment_number,
     from facts_with_moments
+
+),
+
+-- Only where there are more facts than are wanted have they to be ranked.
+known_at_moments as (
+
+    select *
+    from facts_at_moments
+    where not has_more
+
+    union all
+
+    select *
+    from facts_at_moments
+    where has_more
+    qualify
+        row_number() over (
+            partition by {{ ['moment_number', group] | select | join(', ') }}
+            order by fact_number desc
+        ) <= {{ at_most }}
 
 )
 {%- endmacro %}

@@ -122,6 +122,8 @@ def _fact(
         "engaged_milliseconds": dwell or 0,
         "has_stated_dwell": dwell is not None,
     }
+    if name == "page_view":
+        fact["item_category"] = rng.choice((None, "category_1", "category_2"))
     if name == "content_interaction":
         fact["content_type"] = rng.choice(("review", "faq", "size_guide", "video"))
     if name in _NAMES_OF_ITEMS:

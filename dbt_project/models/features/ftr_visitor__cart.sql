@@ -67,18 +67,6 @@ cart_changes as (
     window=var('cart_window'),
 ) }},
 
-changes_known as (
-
-    select *
-    from known_at_moments
-    where event_name != 'purchase'
-    qualify
-        row_number() over (
-            partition by visitor_id, moment_number order by fact_number desc
-        ) <= {{ var('cart_changes') }}
-
-),
-
 -- Nothing can be taken out of a cart that is not in it: what is left of an item is the
 -- most that any number of its last changes adds up to.
 changes_added_up as (
@@ -86,18 +74,18 @@ changes_added_up as (
     select
         *,
         sum(quantity_change) over (
-            partition by visitor_id, moment_number, item_id
+            partition by moment_number, item_id
             order by fact_number desc
             rows between unbounded preceding and current row
         ) as quantity_since,
-    from changes_known
+    from known_at_moments
+    where event_name != 'purchase'
 
 ),
 
 items as (
 
     select
-        visitor_id,
         moment_number,
         item_id,
         max(quantity_since) as quantity,
@@ -106,14 +94,13 @@ items as (
         min(occurred_at) filter (where quantity_change > 0) as added_at,
         max(occurred_at) as changed_at,
     from changes_added_up
-    group by visitor_id, moment_number, item_id
+    group by moment_number, item_id
 
 ),
 
 carts as (
 
     select
-        visitor_id,
         moment_number,
         list(item_id order by added_number desc) filter (where quantity > 0)
             as cart_items,
@@ -122,7 +109,7 @@ carts as (
         min(added_at) filter (where quantity > 0) as cart_started_at,
         max(changed_at) as cart_changed_at,
     from items
-    group by visitor_id, moment_number
+    group by moment_number
 
 ),
 
@@ -140,9 +127,7 @@ final as (
             as cart_changed_at,
     from moments
     left join carts
-        on
-            moments.visitor_id = carts.visitor_id
-            and moments.moment_number = carts.moment_number
+        on moments.moment_number = carts.moment_number
 
 )
 

@@ -83,17 +83,6 @@ acts as (
     window=var('intent_window'),
 ) }},
 
-acts_known as (
-
-    select *
-    from known_at_moments
-    qualify
-        row_number() over (
-            partition by visitor_id, moment_number order by fact_number desc
-        ) <= {{ var('intent_acts') }}
-
-),
-
 acts_in_sight as (
 
     select
@@ -103,18 +92,17 @@ acts_in_sight as (
         min(fact_number) filter (where act = 'list') over of_category
             as listed_number,
         count(*) filter (where act = 'view') over of_item as view_count,
-    from acts_known
+    from known_at_moments
     window
-        of_moment as (partition by visitor_id, moment_number),
-        of_category as (partition by visitor_id, moment_number, item_category),
-        of_item as (partition by visitor_id, moment_number, item_id)
+        of_moment as (partition by moment_number),
+        of_category as (partition by moment_number, item_category),
+        of_item as (partition by moment_number, item_id)
 
 ),
 
 intents as (
 
     select
-        visitor_id,
         moment_number,
         max(view_count) filter (where item_id is not null) as most_views,
         arg_max(item_id, (view_count, fact_number)) as most_viewed_item_id,
@@ -129,7 +117,7 @@ intents as (
         count(*) filter (where act = '{{ act }}') as {{ act }}_count,
         {% endfor %}
     from acts_in_sight
-    group by visitor_id, moment_number
+    group by moment_number
 
 ),
 
@@ -148,9 +136,7 @@ final as (
         {% endfor %}
     from moments
     left join intents
-        on
-            moments.visitor_id = intents.visitor_id
-            and moments.moment_number = intents.moment_number
+        on moments.moment_number = intents.moment_number
 
 )
 

@@ -52,14 +52,13 @@ listed as (
 lists as (
 
     select
-        visitor_id,
         moment_number,
         {% for name, _, _ in lists -%}
         list(thing order by fact_number desc) filter (where list_name = '{{ name }}')
             as {{ name }},
         {% endfor %}
     from known_at_moments
-    group by visitor_id, moment_number
+    group by moment_number
 
 ),
 
@@ -70,14 +69,11 @@ final as (
         moments.event_timestamp,
         moments.created_timestamp,
         {% for name, field, _ in lists -%}
-        coalesce(lists.{{ name }}[:{{ var('recent_list_length') }}], [])
-            as last_{{ name }},
+        coalesce(lists.{{ name }}, []) as last_{{ name }},
         {% endfor %}
     from moments
     inner join lists
-        on
-            moments.visitor_id = lists.visitor_id
-            and moments.moment_number = lists.moment_number
+        on moments.moment_number = lists.moment_number
 
 )
 
