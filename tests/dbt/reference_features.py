@@ -25,6 +25,7 @@ class Window:
 
 FIVE_MINUTES = Window("5m", timedelta(minutes=5), timedelta(minutes=1))
 THIRTY_MINUTES = Window("30m", timedelta(minutes=30), timedelta(minutes=5))
+ONE_HOUR = Window("1h", timedelta(hours=1), timedelta(minutes=5))
 ONE_DAY = Window("24h", timedelta(hours=24), timedelta(hours=1))
 SEVEN_DAYS = Window("7d", timedelta(days=7), timedelta(days=1))
 THIRTY_DAYS = Window("30d", timedelta(days=30), timedelta(days=1))
@@ -318,3 +319,65 @@ def intent_at(facts: Iterable[Row], t: datetime) -> Row:
         "faq_count_30m": count("faq"),
         "size_guide_count_30m": count("size_guide"),
     }
+
+
+def recency_at(facts: Iterable[Row], t: datetime) -> Row:
+    """When one visitor last did what."""
+    columns = {
+        "page_view": "last_page_view_at",
+        "view_item": "last_item_view_at",
+        "add_to_cart": "last_add_to_cart_at",
+        "search": "last_search_at",
+        "content_interaction": "last_content_interaction_at",
+    }
+    values = dict.fromkeys(("first_seen_at", *columns.values()))
+    for fact in known(facts, t, *columns):
+        values["first_seen_at"] = values["first_seen_at"] or fact["occurred_at"]
+        values[columns[fact["event_name"]]] = fact["occurred_at"]
+    return values
+
+
+def item_counts_at(
+    facts: Iterable[Row], t: datetime, window: Window, tile: timedelta
+) -> dict[str, int]:
+    """How often one item's facts are in the window at t, known at the end of a tile."""
+    inside = [
+        fact
+        for fact in facts
+        if _tile_end(fact["received_at"], tile) <= t
+        and t < _leaves_at(fact["occurred_at"], window)
+    ]
+    return {
+        name: sum(fact["event_name"] == name for fact in inside)
+        for name in ("view_item", "add_to_cart", "purchase")
+    }
+
+
+def item_activity_at(
+    facts: Iterable[Row], t: datetime, window: Window, tile: timedelta
+) -> Row:
+    counts = item_counts_at(facts, t, window, tile)
+    return {
+        f"view_count_{window.suffix}": counts["view_item"],
+        f"add_to_cart_count_{window.suffix}": counts["add_to_cart"],
+        f"purchase_count_{window.suffix}": counts["purchase"],
+    }
+
+
+def item_trend_at(facts: Iterable[Row], t: datetime) -> Row:
+    """The last day against a mean day of the week before, and what views lead to."""
+    tile = timedelta(hours=1)
+    facts = list(facts)
+    eight_days = Window("8d", timedelta(days=8), timedelta(hours=1))
+    today = item_counts_at(facts, t, ONE_DAY, tile)["view_item"]
+    before = item_counts_at(facts, t, eight_days, tile)["view_item"] - today
+    month = item_counts_at(facts, t, THIRTY_DAYS, tile)
+    return {
+        "view_trend": (today + 5) / (before / 7 + 5),
+        "cart_rate_30d": (month["add_to_cart"] + 5) / (month["view_item"] + 50),
+        "purchase_rate_30d": (month["purchase"] + 1) / (month["view_item"] + 50),
+    }
+
+
+def _tile_end(received_at: datetime, tile: timedelta) -> datetime:
+    return received_at + (_EPOCH - received_at) % tile

@@ -11,7 +11,6 @@ import duckdb
 import pytest
 
 from tests.dbt.feature_sql import (
-    CLOCK,
     FACTS,
     FAR_FUTURE,
     FeatureSql,
@@ -21,11 +20,16 @@ from tests.dbt.feature_sql import (
 )
 from tests.dbt.random_facts import TYPES, random_facts
 from tests.dbt.reference_features import (
+    ONE_DAY,
+    ONE_HOUR,
     SEVEN_DAYS,
     THIRTY_DAYS,
     cart_at,
     distincts_at,
     intent_at,
+    item_activity_at,
+    item_trend_at,
+    recency_at,
     recent_at,
     session_at,
 )
@@ -33,11 +37,22 @@ from tests.dbt.warehouse import Warehouse
 
 Row = dict[str, Any]
 
+_HOURLY = timedelta(hours=1)
 REFERENCES: dict[str, Callable[[Iterable[Row], datetime], Row]] = {
+    "ftr_item__activity_1h": partial(
+        item_activity_at, window=ONE_HOUR, tile=timedelta(minutes=5)
+    ),
+    "ftr_item__activity_24h": partial(item_activity_at, window=ONE_DAY, tile=_HOURLY),
+    "ftr_item__activity_7d": partial(item_activity_at, window=SEVEN_DAYS, tile=_HOURLY),
+    "ftr_item__activity_30d": partial(
+        item_activity_at, window=THIRTY_DAYS, tile=_HOURLY
+    ),
+    "ftr_item__trend": item_trend_at,
     "ftr_visitor__cart": cart_at,
     "ftr_visitor__distincts_7d": partial(distincts_at, window=SEVEN_DAYS),
     "ftr_visitor__distincts_30d": partial(distincts_at, window=THIRTY_DAYS),
     "ftr_visitor__intent": intent_at,
+    "ftr_visitor__recency": recency_at,
     "ftr_visitor__recent": recent_at,
     "ftr_visitor__session": session_at,
 }
@@ -136,7 +151,9 @@ def check_against(
 ) -> None:
     """Every row, and the values at moments between rows, are the reference's."""
     received_up_to = max(fact["received_at"] for fact in facts)
-    for entity, own in by_entity(feature.entity, facts).items():
+    own_facts = by_entity(feature.entity, facts)
+    own_facts.pop(None, None)
+    for entity, own in own_facts.items():
         moments = [row["event_timestamp"] for row in rows.get(entity, [])]
         assert moments == sorted(set(moments)), entity
         nothing = reference([], received_up_to)
