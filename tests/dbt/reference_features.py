@@ -246,7 +246,9 @@ def cart_at(facts: Iterable[Row], t: datetime) -> Row:
             if line.get("item_id") is not None and is_inside:
                 sign = 1 if fact["event_name"] == "add_to_cart" else -1
                 quantity = line.get("quantity")
-                changes.append((fact, line, sign * (1 if quantity is None else quantity)))
+                changes.append(
+                    (fact, line, sign * (1 if quantity is None else quantity))
+                )
     cart: dict[str, int] = {}
     prices: dict[str, int] = {}
     started: dict[str, datetime] = {}
@@ -283,13 +285,19 @@ def intent_at(facts: Iterable[Row], t: datetime) -> Row:
                 for line in reversed(lines(fact))
             ]
         elif name == "view_item_list":
-            categories = dict.fromkeys(line.get("item_category") for line in lines(fact))
+            categories = dict.fromkeys(
+                line.get("item_category") for line in lines(fact)
+            )
             acts += [("list", None, category) for category in reversed(categories)]
         elif name == "page_view" and fact["page_type"] in ("category", "list"):
             acts.append(("list", None, fact["item_category"]))
         elif name == "search":
             acts.append(("search", None, None))
-        elif name == "content_interaction" and content in ("review", "faq", "size_guide"):
+        elif name == "content_interaction" and content in (
+            "review",
+            "faq",
+            "size_guide",
+        ):
             acts.append((content, None, None))
     acts = [act for act in acts if act[0] != "list" or act[2] is not None][-100:]
     views: dict[str, int] = {}

@@ -16,7 +16,6 @@ from tests.dbt.feature_sql import (
     FeatureSql,
     by_entity,
     compiled_features,
-    fetch,
 )
 from tests.dbt.random_facts import TYPES, random_facts
 from tests.dbt.reference_features import (
@@ -129,7 +128,9 @@ def connect(facts: Sequence[Row]) -> duckdb.DuckDBPyConnection:
     connection.execute("set timezone = 'UTC'")
     columns = {name: [fact[name] for fact in facts] for name in TYPES}
     connection.register("given", pyarrow.table(columns))
-    typed = ", ".join(f"cast({name} as {kind}) as {name}" for name, kind in TYPES.items())
+    typed = ", ".join(
+        f"cast({name} as {kind}) as {name}" for name, kind in TYPES.items()
+    )
     connection.execute(f"create table all_facts as select {typed} from given")
     connection.execute(f"create view {FACTS} as select * from all_facts")
     return connection
