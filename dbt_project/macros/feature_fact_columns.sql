@@ -36,6 +36,7 @@
             else 0
         end as revenue_cents,
         coalesce({{ engaged_milliseconds }}, 0) as engaged_milliseconds,
+        ({{ engaged_milliseconds }}) is not null as has_stated_dwell,
 {%- endmacro %}
 
 {#

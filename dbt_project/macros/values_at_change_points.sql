@@ -13,9 +13,6 @@
     With `tile_minutes`, arrivals become known at the end of their tile.
 #}
 {% macro values_at_change_points(entity, facts, measures, window, tile_minutes=none) -%}
-{%- set settings = var('feature_windows')[window] -%}
-{%- set hop = settings.hop_minutes * 60000 -%}
-{%- set length = settings.length_minutes * 60000 -%}
 facts_timed as (
 
     select
@@ -29,15 +26,25 @@ facts_timed as (
         {%- else -%}
         received_at as known_at,
         {%- endif %}
-        epoch_ms(
-            epoch_ms(occurred_at) // {{ hop }} * {{ hop }} + {{ length }}
-        ) as expires_at,
+        {{ leaves_window_at('occurred_at', window) }} as expires_at,
         {{ measures | join(',\n        ') }},
     from {{ facts }}
     where {{ measures | join(' + ') }} != 0
 
 ),
 
+{{ sums_at_change_points(entity, 'facts_timed', measures) }}
+{%- endmacro %}
+
+{#
+    The sum at every moment at which it changes, as CTEs that end in
+    `values_at_change_points`, of spans that count from `known_at` until `expires_at`.
+    `received_at` is the arrival that begins a span, `last_received_at` the latest that its
+    end rests on.
+#}
+{% macro sums_at_change_points(
+    entity, spans, measures, last_received_at='received_at'
+) -%}
 changes as (
 
     select
@@ -45,7 +52,7 @@ changes as (
         known_at as changed_at,
         received_at,
         {{ measures | join(',\n        ') }},
-    from facts_timed
+    from {{ spans }}
     where known_at < expires_at
 
     union all
@@ -53,11 +60,11 @@ changes as (
     select
         {{ entity }},
         expires_at as changed_at,
-        null as received_at,
+        {{ last_received_at }} as received_at,
         {% for measure in measures -%}
         -{{ measure }} as {{ measure }},
         {% endfor %}
-    from facts_timed
+    from {{ spans }}
     where known_at < expires_at
 
 ),
