@@ -1,12 +1,22 @@
 {%- set feature_tables = feature_relations([
+    'ftr_item__activity_1h',
     'ftr_item__activity_24h',
+    'ftr_item__activity_30d',
     'ftr_item__activity_7d',
+    'ftr_item__trend',
     'ftr_visitor__activity_1h',
     'ftr_visitor__activity_24h',
     'ftr_visitor__activity_30d',
     'ftr_visitor__activity_5m',
     'ftr_visitor__activity_7d',
+    'ftr_visitor__cart',
+    'ftr_visitor__distincts_30d',
+    'ftr_visitor__distincts_7d',
+    'ftr_visitor__intent',
     'ftr_visitor__latest',
+    'ftr_visitor__recency',
+    'ftr_visitor__recent',
+    'ftr_visitor__session',
 ]) -%}
 
 with
