@@ -173,12 +173,15 @@ def _explain(outcome) -> NearlineError:  # type: ignore[no-untyped-def]
 
 def _step_failure(step, error, is_published) -> NearlineError:  # type: ignore[no-untyped-def]
     cause = error
-    while cause.cause is not None:
+    # One of ours says what to do; what is behind it is for developers.
+    while cause.cause is not None and not cause.message.startswith("nearline."):
         cause = cause.cause
     message = cause.message.strip().splitlines()
     text = message[0] if len(message) == 1 else "\n  ".join(message)
     if cause.cls_name == LockedError.__name__:
         return LockedError(text.removeprefix("nearline.errors.LockedError: "))
+    if text.startswith("nearline."):
+        text = text.partition(": ")[2]
     effect = (
         "the tables are published, what follows this step is as before"
         if is_published
