@@ -100,7 +100,7 @@ def test_facts_of_a_shop_give_the_brute_force_value(
         in_pieces.rows(f"select * from {model} order by event_timestamp"),
     )
     rows = {entity: rows.get(entity, []) for entity in chosen}
-    assert sum(map(len, rows.values())) > 300
+    assert sum(map(len, rows.values())) > 100
     check_against(REFERENCES[model], feature, facts, rows, rng)
 
 
