@@ -61,7 +61,7 @@ PUBLISHED_TABLES = (
     PublishedTable("ftr_item__activity_7d", _ITEM_AND_MOMENT),
     PublishedTable(
         "ops_quarantine",
-        ("landing_id", "source_file", "source_row", "quarantined_stage"),
+        ("landing_id", "source_file", "source_row", "quarantined_stage", "event_name"),
     ),
     PublishedTable(
         "ops_lateness", ("source", "received_date", "delay_bucket", "is_late")
