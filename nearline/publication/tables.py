@@ -52,7 +52,7 @@ FACTS_AND_MEASURES = (
     ),
     PublishedTable(
         "ops_quarantine",
-        ("landing_id", "source_file", "source_row", "quarantined_stage"),
+        ("landing_id", "source_file", "source_row", "quarantined_stage", "event_name"),
     ),
     PublishedTable(
         "ops_lateness", ("source", "received_date", "delay_bucket", "is_late")
