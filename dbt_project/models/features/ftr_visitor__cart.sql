@@ -22,8 +22,8 @@ cart_events as (
         occurred_at,
         received_at,
         line_number,
-        line.item_id as item_id,
-        line.price_cents as price_cents,
+        line.item_id,
+        line.price_cents,
         coalesce(line.quantity, 1)
         * case when event_name = 'add_to_cart' then 1 else -1 end as quantity_change,
     from item_lines
@@ -89,7 +89,8 @@ items as (
         moment_number,
         item_id,
         max(quantity_since) as quantity,
-        arg_max(price_cents, fact_number) filter (where quantity_change > 0) as price_cents,
+        arg_max(price_cents, fact_number) filter (where quantity_change > 0)
+            as price_cents,
         max(fact_number) filter (where quantity_change > 0) as added_number,
         min(occurred_at) filter (where quantity_change > 0) as added_at,
         max(occurred_at) as changed_at,

@@ -22,8 +22,8 @@ acts as (
         received_at,
         line_number,
         'view' as act,
-        line.item_id as item_id,
-        line.item_category as item_category,
+        line.item_id,
+        line.item_category,
     from item_lines
     where event_name = 'view_item'
 
@@ -38,7 +38,7 @@ acts as (
         min(line_number) as line_number,
         'list' as act,
         null as item_id,
-        line.item_category as item_category,
+        line.item_category,
     from item_lines
     where event_name = 'view_item_list' and line.item_category is not null
     group by visitor_id, event_id, line.item_category

@@ -30,9 +30,9 @@ facts_summed as (
         summed_at,
         max(received_at) as received_at,
         min(occurred_at) as first_seen_at,
-        {% for column, name in names.items() -%}
+        {%- for column, name in names.items() %}
         max(occurred_at) filter (where event_name = '{{ name }}') as {{ column }},
-        {% endfor %}
+        {%- endfor %}
     from facts
     group by visitor_id, summed_at
 
@@ -45,9 +45,11 @@ final as (
         received_at as event_timestamp,
         received_at as created_timestamp,
         min(first_seen_at) over so_far as first_seen_at,
-        {% for column in names -%}
-        max({{ column }}) over so_far as {{ column }},
-        {% endfor %}
+        max(last_page_view_at) over so_far as last_page_view_at,
+        max(last_item_view_at) over so_far as last_item_view_at,
+        max(last_add_to_cart_at) over so_far as last_add_to_cart_at,
+        max(last_search_at) over so_far as last_search_at,
+        max(last_content_interaction_at) over so_far as last_content_interaction_at,
     from facts_summed
     window so_far as (
         partition by visitor_id

@@ -53,10 +53,16 @@ lists as (
 
     select
         moment_number,
-        {% for name, _, _ in lists -%}
-        list(thing order by fact_number desc) filter (where list_name = '{{ name }}')
-            as {{ name }},
-        {% endfor %}
+        list(thing order by fact_number desc)
+        filter (where list_name = 'viewed_items') as viewed_items,
+        list(thing order by fact_number desc)
+        filter (where list_name = 'carted_items') as carted_items,
+        list(thing order by fact_number desc)
+        filter (where list_name = 'bought_items') as bought_items,
+        list(thing order by fact_number desc)
+        filter (where list_name = 'viewed_categories') as viewed_categories,
+        list(thing order by fact_number desc)
+        filter (where list_name = 'viewed_brands') as viewed_brands,
     from known_at_moments
     group by moment_number
 
@@ -68,9 +74,11 @@ final as (
         moments.visitor_id,
         moments.event_timestamp,
         moments.created_timestamp,
-        {% for name, field, _ in lists -%}
-        coalesce(lists.{{ name }}, []) as last_{{ name }},
-        {% endfor %}
+        coalesce(lists.viewed_items, []) as last_viewed_items,
+        coalesce(lists.carted_items, []) as last_carted_items,
+        coalesce(lists.bought_items, []) as last_bought_items,
+        coalesce(lists.viewed_categories, []) as last_viewed_categories,
+        coalesce(lists.viewed_brands, []) as last_viewed_brands,
     from moments
     inner join lists
         on moments.moment_number = lists.moment_number

@@ -115,9 +115,9 @@ changes_summed as (
         arg_min(facts_from_starts.device_class, facts_from_starts.event_number)
             as device_class,
         max(facts_from_starts.scroll_rate) as scroll_rate,
-        {% for measure in sums -%}
+        {%- for measure in sums %}
         sum(facts_from_starts.{{ measure }}) as {{ measure }},
-        {% endfor %}
+        {%- endfor %}
     from facts_from_starts
     cross join clock
     where facts_from_starts.received_at <= clock.known_up_to
@@ -144,9 +144,14 @@ sessions_from_starts as (
         arg_min(channel, first_number) over so_far as channel,
         arg_min(device_class, device_number) over so_far as device_class,
         max(scroll_rate) over so_far as scroll_rate,
-        {% for measure in sums -%}
-        sum({{ measure }}) over so_far as {{ measure }},
-        {% endfor %}
+        sum(event_count) over so_far as event_count,
+        sum(page_view_count) over so_far as page_view_count,
+        sum(item_view_count) over so_far as item_view_count,
+        sum(add_to_cart_count) over so_far as add_to_cart_count,
+        sum(interaction_count) over so_far as interaction_count,
+        sum(key_event_count) over so_far as key_event_count,
+        sum(stated_dwell_count) over so_far as stated_dwell_count,
+        sum(engaged_milliseconds) over so_far as engaged_milliseconds,
     from changes_summed
     window so_far as (
         partition by visitor_id, session_scope, run_started_at, start_at
@@ -233,9 +238,13 @@ arrivals_with_session as (
 
     select
         arrivals_with_latest.*,
-        sessions_known.* exclude (
-            visitor_id, session_scope, run_started_at, summed_at
-        ),
+        sessions_known.started_at,
+        sessions_known.channel,
+        sessions_known.device_class,
+        sessions_known.scroll_rate,
+        {%- for measure in sums %}
+        sessions_known.{{ measure }},
+        {%- endfor %}
     from arrivals_with_latest
     asof inner join sessions_known
         on
