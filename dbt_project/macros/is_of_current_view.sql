@@ -5,17 +5,14 @@
 #}
 {% macro is_of_current_view(models) -%}
     (
-        {% for model in models -%}
+        {%- for model in models -%}
         {%- set view = described_model(model).get('config', {}).get('meta', {}).get(
             'feature_view'
-        ) -%}
-        {{ 'or ' if not loop.first -}}
-        (
-            view_table = '{{ model }}'
-            {%- if view %}
-            and view_name = '{{ view.name }}_v{{ view.version }}'
-            {%- endif %}
+        ) %}
+            {{ 'or ' if not loop.first -}}
+            (view_table = '{{ model }}'
+            {%- if view %} and view_name = '{{ view.name }}_v{{ view.version }}'
+            {%- endif %})
+        {%- endfor %}
         )
-        {% endfor -%}
-    )
 {%- endmacro %}

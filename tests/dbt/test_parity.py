@@ -1,11 +1,14 @@
 """What a real reader is served from a real store, against tables that real dbt builds."""
 
+import shutil
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
 from feast.protos.feast.types.Value_pb2 import Value
 
 from nearline.online.fill_mark import mark_filled
@@ -93,6 +96,9 @@ def served(homes: Path, target: Path) -> Warehouse:
 def copy(served: Warehouse, tmp_path: Path) -> Warehouse:
     """The warehouse, filled from all events; what was served before is forgotten."""
     copied = served.copy_to(tmp_path / "home")
+    for link in (copied.settings.candidate, copied.settings.published):
+        # Copied as the folder that it led to.
+        shutil.rmtree(link)
     for file in copied.settings.served.rglob("*.*"):
         file.unlink()
     release(copied, "20260902T120100Z")
@@ -223,3 +229,27 @@ def test_values_of_an_erased_visitor_are_dropped(copy: Warehouse) -> None:
     assert BEN.encode() not in b"".join(
         path.read_bytes() for path in copy.settings.served.rglob("*.parquet")
     )
+
+
+def test_values_served_under_another_version_of_a_view_are_not_compared(
+    copy: Warehouse, tmp_path: Path
+) -> None:
+    serve(copy, BEN, when=at("12:30"))
+    land_served(settings_of(copy), datetime(2026, 9, 3, tzinfo=UTC))
+    project = tmp_path / "project"
+    shutil.copytree(
+        copy.project, project, ignore=shutil.ignore_patterns("target", "logs")
+    )
+    path = project / "models" / "features" / "ftr_visitor__activity_1h.yml"
+    described = yaml.safe_load(path.read_text())
+    meta = described["models"][0]["config"].setdefault("meta", {})
+    meta["feature_view"] = {
+        **meta.get("feature_view", {}),
+        "name": "visitor_activity_1h",
+        "version": 2,
+    }
+    path.write_text(yaml.safe_dump(described))
+    moved_on = replace(copy, project=project, target=tmp_path)
+    compared = {row["view_name"] for row in compare(moved_on)}
+    assert "visitor_activity_5m_v1" in compared
+    assert "visitor_activity_1h_v1" not in compared

@@ -26,10 +26,8 @@ served_values as (
     select *
     from {{ ref('stg_served__feature_values') }}
     where
-        {{ is_of_current_view(feature_tables.keys()) }}
-        {% if var('parity_judged_from') -%}
-        and served_at >= timestamp '{{ var("parity_judged_from") }}'
-        {%- endif %}
+        served_at >= timestamp '{{ var("parity_judged_from") }}'
+        and {{ is_of_current_view(feature_tables.keys()) }}
 
 ),
 
@@ -85,21 +83,19 @@ compared as (
         or served_values.value_number is not null as is_served,
         offline_values.value_text is not null
         or offline_values.value_number is not null as is_offline,
-        case
-            when
+        coalesce(
+            served_values.value_text is not distinct from offline_values.value_text
+            and (
                 served_values.value_text is not null
-                or offline_values.value_text is not null
-                then served_values.value_text
-                    is not distinct from offline_values.value_text
-            when
-                served_values.value_number is not null
-                and offline_values.value_number is not null
-                then abs(served_values.value_number - offline_values.value_number)
-                    <= {{ var('parity_float_tolerance') }}
-            else
-                served_values.value_number is null
-                and offline_values.value_number is null
-        end as is_equal,
+                or (
+                    served_values.value_number is null
+                    and offline_values.value_number is null
+                )
+                or abs(served_values.value_number - offline_values.value_number)
+                <= {{ var('parity_float_tolerance') }}
+            ),
+            false
+        ) as is_equal,
     from served_values
     left join offline_values
         on
@@ -128,7 +124,7 @@ rows_chosen as (
     qualify
         row_number() over (
             partition by served_id, feature
-            order by difference_count, row_at desc
+            order by difference_count asc, row_at desc
         ) = 1
 
 ),
