@@ -140,7 +140,7 @@ def _given_for(name: str, path: Path) -> dict[str, Any]:
         InputError: it is no mapping; the message names the setting at fault.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _read_texts(path)
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise InputError(f"{path.name} is not YAML in UTF-8; mend it") from problem
     try:
@@ -155,6 +155,11 @@ def _given_for(name: str, path: Path) -> dict[str, Any]:
         if fnmatch(name, pattern):
             return given | of_file.model_dump(exclude_unset=True, exclude_none=True)
     return given
+
+
+def _read_texts(path: Path) -> Any:
+    # Every scalar as text: a header `No` is no boolean, a status `1` no number.
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
 
 
 def choose_reading(
@@ -198,7 +203,7 @@ def find_ready_made(keys: frozenset[str]) -> dict[str, Any] | None:
 
 @functools.cache
 def _ready_made() -> tuple[Mapping[str, Any], ...]:
-    content = yaml.safe_load(_READY_MADE.read_text(encoding="utf-8"))
+    content = _read_texts(_READY_MADE)
     return tuple(
         _ReadyMade.model_validate(given).model_dump(
             exclude_unset=True, exclude_none=True

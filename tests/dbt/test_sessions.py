@@ -179,6 +179,7 @@ def test_orders_of_snapshots_are_counted_once_as_they_were_stated_last(
         ("o_apart_2", "crm", 900, True),
         ("o_buy_2", "shop_web", 1002, False),
         ("o_by_phone", "crm", 2000, True),
+        ("o_mistyped", "crm", 100, True),
     ]
 
 

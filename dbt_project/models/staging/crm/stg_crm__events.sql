@@ -13,7 +13,7 @@ contacts as (
 
     select
         -- Somebody touched the record and changed nothing that is kept: the same event.
-        content_id as event_id,
+        event_id,
         'identify' as event_name,
         modified_at as occurred_at,
         modified_at as received_at,
@@ -44,7 +44,7 @@ order_rows as (
 
     select
         *,
-        case when item_id is null then content_id end as single_id,
+        case when item_id is null then event_id end as single_id,
         case
             when item_id is not null
                 then json_merge_patch(
@@ -67,7 +67,7 @@ orders_gathered as (
 
     select
         *,
-        string_agg(content_id, '|') over by_content as content_ids,
+        string_agg(event_id, '|') over by_content as line_ids,
         list(line) over by_row as lines,
         max(revenue_cents) over by_row as stated_cents,
         sum(price_cents * coalesce(quantity, 1)) over by_row as line_cents,
@@ -79,7 +79,7 @@ orders_gathered as (
     window
         by_content as (
             partition by landing_id, source_file, order_id, modified_at, single_id
-            order by content_id
+            order by event_id
             rows between unbounded preceding and unbounded following
         ),
         by_row as (
@@ -99,8 +99,7 @@ orders as (
         coalesce(stated_cents, line_cents) as order_cents,
         coalesce(is_sold, true) as is_purchase,
         -- A row that is in a file twice is one order, two equal lines are two.
-        case when single_id is not null then single_id else content_ids end
-            as whole_content,
+        coalesce(single_id, line_ids) as whole_content,
     from orders_gathered
     where row_number_in_order = 1
 
