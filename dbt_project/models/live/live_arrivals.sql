@@ -1,12 +1,15 @@
 {#- Empty, with the columns of an event: see the description. -#}
+{%- set columns = [] -%}
+{%- for name, type in event_columns().items() -%}
+    {%- do columns.append('cast(null as ' ~ type ~ ') as ' ~ name) -%}
+{%- endfor -%}
+
 with
 
 final as (
 
     select
-        {% for name, type in event_columns().items() -%}
-        cast(null as {{ type }}) as {{ name }},
-        {% endfor %}
+        {{ columns | join(',\n        ') }}
     where false
 
 )
