@@ -23,12 +23,7 @@
             {{- ',' if not loop.last }}
             {% endfor %}
         from (
-            select
-                {% for name, type in columns.items() -%}
-                cast(null as {{ type }}) as {{ name }}
-                {{- ',' if not loop.last }}
-                {% endfor %}
-            where false
+            select * from {{ empty_relation(columns) }}
             {% if found -%}
             union all by name
             {% if 'landing_id=' in pattern -%}
