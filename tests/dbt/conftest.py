@@ -3,7 +3,7 @@
 import gzip
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 
 from nearline.simulate import Plan, simulate
 from tests.dbt.nasty_visitors import CORRECTIONS, FIRST_ARRIVALS, moment
-from tests.dbt.reference_sessions import parse
+from tests.dbt.reference_sessions import SOURCES_WITHOUT_SESSIONS, parse
 from tests.dbt.warehouse import BUILD, Warehouse
 
 Row = dict[str, Any]
@@ -91,12 +91,20 @@ def in_pieces(homes: Path, target: Path, pieces: list[list[Row]]) -> Warehouse:
 @pytest.fixture(scope="session")
 def late_history(homes: Path, in_pieces: Warehouse, lines: list[Row]) -> LateHistory:
     """The shop in pieces, and a copy of it into which late events landed."""
-    known_up_to = max(parse(line["received_at"]) for line in lines)
-    late = late_events(known_up_to)
+    late = late_events(last_arrival(lines))
     after = in_pieces.copy_to(homes / "late")
     after.land(late, "late")
     after.dbt("run")
     return LateHistory(in_pieces, after, late)
+
+
+def last_arrival(lines: Iterable[Row]) -> datetime:
+    """When the last visit's event arrived."""
+    return max(
+        parse(line["received_at"])
+        for line in lines
+        if line["source"] not in SOURCES_WITHOUT_SESSIONS
+    )
 
 
 def late_events(known_up_to: datetime) -> list[Row]:
@@ -127,7 +135,7 @@ def late_events(known_up_to: datetime) -> list[Row]:
 def echoes(lines: Sequence[Row], seed: int, count: int) -> list[Row]:
     """New events near old ones, received after all of them: they touch many sessions."""
     rng = random.Random(seed)
-    known_up_to = max(parse(line["received_at"]) for line in lines)
+    known_up_to = last_arrival(lines)
     found = []
     for number, line in enumerate(rng.sample(list(lines), count)):
         occurred_at = parse(line["occurred_at"]) + timedelta(
