@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,9 +107,9 @@ def test_redis_that_is_away_is_waited_for_and_the_position_held(
 
 
 def test_kafka_that_is_away_is_waited_for(site: SmallSite, broker: KafkaBroker) -> None:
-    site.settings = site.settings.model_copy(update={"log_timeout_seconds": 2})
+    settings = site.settings.model_copy(update={"log_timeout_seconds": 2})
     waited: list[str] = []
-    with site.processor() as processor:
+    with replace(site, settings=settings).processor() as processor:
         site.view_page("1")
         run_until_idle(processor)
         broker.kill()
