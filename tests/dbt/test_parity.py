@@ -175,6 +175,14 @@ def test_values_that_are_gone_online_are_missing_unless_they_had_expired(
     )
     assert gone == 6
     serve(copy, BEN, when=at("12:30"))
+    # An event an hour later: until then, something might still be on its way.
+    assert wrong(compare(copy), "pending_count")
+    with duckdb.connect(str(copy.file)) as connection:
+        connection.execute(
+            "insert into fct_events select * replace ('z3' as event_id, "
+            "received_at + interval 1 hour as received_at) "
+            "from fct_events where event_id = 'z2'"
+        )
     rows = compare(copy)
     day = {
         row["feature"] for row in rows if row["view_name"] == "visitor_activity_24h_v1"
@@ -242,14 +250,14 @@ def test_values_served_under_another_version_of_a_view_are_not_compared(
     )
     path = project / "models" / "features" / "ftr_visitor__activity_1h.yml"
     described = yaml.safe_load(path.read_text())
-    meta = described["models"][0]["config"].setdefault("meta", {})
-    meta["feature_view"] = {
-        **meta.get("feature_view", {}),
-        "name": "visitor_activity_1h",
-        "version": 2,
-    }
+    (model,) = described["models"]
+    meta = model.pop("meta", {}) | model["config"].get("meta", {})
+    view = {"name": "visitor_activity_1h", "version": 2}
+    meta["feature_view"] = meta.get("feature_view", {}) | view
+    model["config"]["meta"] = meta
     path.write_text(yaml.safe_dump(described))
-    moved_on = replace(copy, project=project, target=tmp_path)
+    (tmp_path / "target").mkdir()
+    moved_on = replace(copy, project=project, target=tmp_path / "target")
     compared = {row["view_name"] for row in compare(moved_on)}
     assert "visitor_activity_5m_v1" in compared
     assert "visitor_activity_1h_v1" not in compared
