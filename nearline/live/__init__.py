@@ -3,7 +3,3 @@
 Belongs here: following the event log and keeping online values up. What a feature means
 is the release's compiled SQL (ADR 18); how a store keeps values is `nearline/online/`.
 """
-
-from nearline.live.processor import Batch, Processor
-
-__all__ = ["Batch", "Processor"]

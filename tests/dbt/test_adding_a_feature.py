@@ -13,7 +13,7 @@ import pytest
 
 from expectations.results import CheckResult, blocking
 from expectations.runner import check_release
-from nearline.live import Processor
+from nearline.live.processor import Processor
 from nearline.log import EVENTS as LOG_EVENTS
 from nearline.log import NewRecord, open_log
 from nearline.online import refresh_online_store

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from nearline.landing.from_log import land_log
-from nearline.live import Processor
+from nearline.live.processor import Processor
 from nearline.log import EVENTS, NewRecord, open_log
 from nearline.online import refresh_online_store
 from nearline.publication.releases import publish, write_candidate

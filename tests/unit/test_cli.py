@@ -33,6 +33,9 @@ COMMANDS: list[list[str]] = [
     ["deadletters", "show"],
     ["deadletters", "replay"],
     ["demo-shop"],
+    ["live"],
+    ["up"],
+    ["training-set"],
 ]
 HEAVY = ("pandas", "duckdb", "dagster", "feast", "great_expectations", "sklearn", "dbt")
 

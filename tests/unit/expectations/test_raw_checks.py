@@ -139,7 +139,7 @@ def test_broken_nearline_rows_are_found(tmp_path):
     assert _amiss(results) == {
         ("scroll_rate_is_in_range", "block", "failed"),
         ("revenue_has_a_currency", "block", "failed"),
-        ("identify_names_its_user", "block", "failed"),
+        ("identify_names_whom", "block", "failed"),
         ("properties_are_json", "block", "failed"),
         ("visitor_id_is_not_null", "block", "failed"),
         ("one_id_means_one_event_name", "warn", "failed"),

@@ -9,7 +9,7 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from nearline.live import Processor
+from nearline.live.processor import Processor
 from nearline.settings import Settings
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 
 from nearline.landing.log_positions import log_identity
-from nearline.live import Batch, Processor
+from nearline.live.processor import Batch, Processor
 from nearline.log import EVENTS, NewRecord, open_log
 from nearline.online.configuration import reader_configuration
 from nearline.publication.live_files import LiveModel, facts_file, timers_file

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nearline.errors import LockedError, NearlineError
-from nearline.live import Processor
+from nearline.live.processor import Processor
 from nearline.privacy.suppression import suppress
 from nearline.settings import Settings
 from tests.unit.live.small_site import NOON, SmallSite, run_until_idle, small_site

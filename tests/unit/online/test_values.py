@@ -309,7 +309,8 @@ def test_of_two_processes_at_one_key_the_newer_value_wins_every_time(
     assert seen == sorted(seen, key=lambda count: count or 0)
     assert None not in seen
     assert read(settings, ["a"]) == {"a": 2 * rounds - 1}
-    assert all(1 <= count <= rounds for count in won)
+    assert sum(won) > 0
+    assert all(count <= rounds for count in won)
 
 
 def test_any_order_of_writes_leaves_the_newest(settings: Settings) -> None:
