@@ -23,7 +23,7 @@ _KEYS = ("event_timestamp", "created_timestamp", "visitor_id")
 
 # What a later event may set aside, the end of a session that became too long, stays.
 _EVENTS = """
-    select events.*, is_page_view, engaged_milliseconds,
+    select events.*, session_id, is_page_view, engaged_milliseconds,
         events.bot_reason is not null as is_declared_bot
     from int_events__deduplicated as events
     inner join int_events__sessionized using (event_id)
@@ -132,4 +132,6 @@ def test_late_events_rewrite_no_earlier_feature_row(late_history: LateHistory) -
 
 
 def _frozen(row: Row) -> tuple[object, ...]:
-    return tuple(row.values())
+    return tuple(
+        tuple(value) if isinstance(value, list) else value for value in row.values()
+    )
