@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,11 @@ def shop(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Settings:
     repo = write_feature_repo(
         folder / "repo", {"activity_v1": [COUNT, "revenue_cents_1h"]}, ["activity_v1"]
     )
-    refresh_online_store(settings, release, feature_repo=repo)
+    for path in repo.glob("*.py"):
+        path.write_text(path.read_text().replace("days=36_500", "days=90"))
+    refresh_online_store(
+        settings, release, feature_repo=repo, now=NOON.replace(tzinfo=UTC)
+    )
     return settings
 
 
