@@ -38,8 +38,8 @@ contacts as (
 
 ),
 
--- Rows with an item are the lines of one order as it was at one moment; any other row is
--- an order by itself.
+-- Rows with an item are the lines of one order as it was at one moment; any other row
+-- is an order by itself.
 order_rows as (
 
     select
@@ -57,7 +57,7 @@ order_rows as (
                         quantity := coalesce(quantity, 1)
                     ))
                 )
-        end as line,
+        end as order_line,
     from landed
     where kind = 'order'
 
@@ -68,7 +68,7 @@ orders_gathered as (
     select
         *,
         string_agg(event_id, '|') over by_content as line_ids,
-        list(line) over by_row as lines,
+        list(order_line) over by_row as lines,
         max(revenue_cents) over by_row as stated_cents,
         sum(price_cents * coalesce(quantity, 1)) over by_row as line_cents,
         row_number() over (
