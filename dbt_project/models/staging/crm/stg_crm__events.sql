@@ -1,4 +1,4 @@
-{#- What an event may hold; more lines of an order are in its amount alone. -#}
+{#- What an event may hold; more order_lines of an order are in its amount alone. -#}
 {%- set most_items = 200 %}
 
 with
@@ -68,7 +68,7 @@ orders_gathered as (
     select
         *,
         string_agg(event_id, '|') over by_content as line_ids,
-        list(order_line) over by_row as lines,
+        list(order_line) over by_row as order_lines,
         max(revenue_cents) over by_row as stated_cents,
         sum(price_cents * coalesce(quantity, 1)) over by_row as line_cents,
         row_number() over (
@@ -98,7 +98,7 @@ orders as (
         coalesce(modified_at, ordered_at) as stated_at,
         coalesce(stated_cents, line_cents) as order_cents,
         coalesce(is_sold, true) as is_purchase,
-        -- A row that is in a file twice is one order, two equal lines are two.
+        -- A row that is in a file twice is one order, two equal order_lines are two.
         coalesce(single_id, line_ids) as whole_content,
     from orders_gathered
     where row_number_in_order = 1
@@ -121,7 +121,7 @@ purchases as (
         order_cents as revenue_cents,
         case when order_cents is not null then coalesce(currency, 'XXX') end
             as currency,
-        case when single_id is null then to_json(lines[1:{{ most_items }}]) end
+        case when single_id is null then to_json(order_lines[1:{{ most_items }}]) end
             as items,
         consent_analytics,
         consent_personalization,
