@@ -1,4 +1,4 @@
-{#- What an event may hold; more order_lines of an order are in its amount alone. -#}
+{#- What an event may hold; more lines of an order are in its amount alone. -#}
 {%- set most_items = 200 %}
 
 with
@@ -98,7 +98,7 @@ orders as (
         coalesce(modified_at, ordered_at) as stated_at,
         coalesce(stated_cents, line_cents) as order_cents,
         coalesce(is_sold, true) as is_purchase,
-        -- A row that is in a file twice is one order, two equal order_lines are two.
+        -- A row that is in a file twice is one order, two equal lines are two.
         coalesce(single_id, line_ids) as whole_content,
     from orders_gathered
     where row_number_in_order = 1
