@@ -27,9 +27,6 @@ from tests.dbt.warehouse import PROVENANCE, Warehouse, differing_rows
 Row = dict[str, Any]
 Fails = Callable[[Sequence[History]], Collection[int]]
 
-PATIENCE = 900.0
-"""Seconds that a build may take before the machine is taken for stuck."""
-
 MOST_ROUNDS = 8
 FEW = 12
 """Arrivals from which on a round simplifies each of them by itself."""
@@ -114,14 +111,14 @@ def build(histories: Sequence[History], warehouse: Warehouse, *selection: str) -
     for run, piece in enumerate(pieces):
         if piece:
             warehouse.land(piece, f"run_{run}")
-            warehouse.dbt("run", *selection, timeout=PATIENCE)
+            warehouse.dbt("run", *selection)
     return Built(histories, warehouse, selection)
 
 
 def _rebuild(built: Built) -> Warehouse:
     home = built.warehouse.home
     rebuilt = built.warehouse.copy_to(home.with_name(f"{home.name}_rebuilt"))
-    rebuilt.dbt("run", "--full-refresh", *built.selection, timeout=PATIENCE)
+    rebuilt.dbt("run", "--full-refresh", *built.selection)
     return rebuilt
 
 
@@ -129,7 +126,7 @@ def _build_from_one_file(built: Built) -> Warehouse:
     home = built.warehouse.home
     fresh = replace(built.warehouse, home=home.with_name(f"{home.name}_in_one_file"))
     fresh.land(sorted(built.lines, key=lambda line: line["occurred_at"]), "all")
-    fresh.dbt("run", *built.selection, timeout=PATIENCE)
+    fresh.dbt("run", *built.selection)
     return fresh
 
 

@@ -23,7 +23,8 @@ def test_build_works_on_an_empty_home_twice_in_a_row(
     built_on_nothing.dbt("build")
 
     assert set(built_on_nothing.tables()) >= BUILT_EMPTY
-    for table in built_on_nothing.tables():
+    # What the models of features were compiled to is there without any event.
+    for table in set(built_on_nothing.tables()) - {"live_sql"}:
         assert built_on_nothing.rows(f"select count(*) as n from {table}") == [{"n": 0}]
 
 

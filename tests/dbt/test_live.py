@@ -64,7 +64,7 @@ class Site:
     def publish(self, name: str) -> None:
         settings = self.warehouse.settings
         land_log(settings)
-        self.warehouse.dbt("run", timeout=600)
+        self.warehouse.dbt("run")
         release = write_candidate(settings, name, "test", self.now)
         publish(settings, release)
         refresh_online_store(

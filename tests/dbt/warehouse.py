@@ -23,6 +23,9 @@ PROVENANCE = frozenset({"landing_id", "source_file", "source_row"})
 BUILD = ("build", "--exclude-resource-type", "unit_test")
 """Models and data tests. Unit tests judge the code, whatever the data: once is enough."""
 
+PATIENCE = 900.0
+"""Seconds that dbt may take before the machine is taken for stuck."""
+
 Row = dict[str, Any]
 
 
@@ -54,7 +57,7 @@ class Warehouse:
         assert landing.rejected_count == 0, "see rejects.parquet of the landing"
         return landing
 
-    def dbt(self, *arguments: str, timeout: float = 120) -> str:
+    def dbt(self, *arguments: str, timeout: float = PATIENCE) -> str:
         """Runs dbt to its end and expects it to succeed; returns what it printed."""
         done = self._run(arguments, timeout)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
@@ -108,7 +111,7 @@ class Warehouse:
         }
 
     def _run(
-        self, arguments: Sequence[str], timeout: float = 120
+        self, arguments: Sequence[str], timeout: float = PATIENCE
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self._command(arguments),
