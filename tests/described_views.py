@@ -36,7 +36,7 @@ def described(
                     "version": 1,
                     "entity": "visitor",
                     "services": ["features_v1"],
-                    "ttl_days": 90,
+                    "ttl_days": 36_500,
                     **meta,
                 }
             },
