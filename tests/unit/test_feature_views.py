@@ -34,7 +34,7 @@ def test_a_description_becomes_a_view(tmp_path: Path) -> None:
             entity="visitor",
             join_key="visitor_id",
             services=("features_v1",),
-            ttl_days=90,
+            ttl_days=36_500,
             window="1h",
             freshness_seconds=5,
             features=(
