@@ -181,9 +181,9 @@ def test_values_that_are_gone_online_are_missing_unless_they_had_expired(
     assert wrong(compare(copy), "pending_count")
     with duckdb.connect(str(copy.file)) as connection:
         connection.execute(
-            "insert into fct_events select * replace ('z3' as event_id, "
+            "insert into int_events__feature_facts select * replace ('z3' as event_id, "
             "received_at + interval 1 hour as received_at) "
-            "from fct_events where event_id = 'z2'"
+            "from int_events__feature_facts where event_id = 'z2'"
         )
     rows = compare(copy)
     day = {
