@@ -61,8 +61,3 @@ facts_in_runs as (
 
 )
 {%- endmacro %}
-
-{# The longest idle time within a session. #}
-{% macro session_gap() -%}
-    interval '{{ var('session_gap_minutes') }} minutes'
-{%- endmacro %}

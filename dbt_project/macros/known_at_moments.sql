@@ -171,19 +171,7 @@ changes as (
     {% endif %}
 ),
 
-changes_summed as (
-
-    select
-        changes.{{ entity }},
-        greatest(changes.changed_at, clock.known_from) as summed_at,
-        max(changes.changed_at) as changed_at,
-        max(changes.received_at) as received_at,
-    from changes
-    cross join {{ ref('int_features__clock') }} as clock
-    where changes.changed_at <= clock.known_up_to
-    group by changes.{{ entity }}, summed_at
-
-),
+{{ changes_summed(entity) }},
 
 moments as (
 

@@ -29,3 +29,8 @@
             then 'created_too_long_before_sent'
     end
 {%- endmacro %}
+
+{# The longest idle time within a session. #}
+{% macro session_gap() -%}
+    interval '{{ var('session_gap_minutes') }} minutes'
+{%- endmacro %}

@@ -18,14 +18,8 @@ facts_timed as (
     select
         {{ entity }},
         received_at,
-        {% if tile_minutes -%}
-        {%- set tile = tile_minutes * 60000 -%}
-        epoch_ms(
-            (epoch_ms(received_at) + {{ tile - 1 }}) // {{ tile }} * {{ tile }}
-        ) as known_at,
-        {%- else -%}
-        received_at as known_at,
-        {%- endif %}
+        {{ end_of_tile('received_at', tile_minutes) if tile_minutes else 'received_at' }}
+            as known_at,
         {{ leaves_window_at('occurred_at', window) }} as expires_at,
         {{ measures | join(',\n        ') }},
     from {{ facts }}
@@ -69,22 +63,7 @@ changes as (
 
 ),
 
-changes_summed as (
-
-    select
-        changes.{{ entity }},
-        greatest(changes.changed_at, clock.known_from) as summed_at,
-        max(changes.changed_at) as changed_at,
-        max(changes.received_at) as received_at,
-        {% for measure in measures -%}
-        sum(changes.{{ measure }}) as {{ measure }},
-        {% endfor %}
-    from changes
-    cross join {{ ref('int_features__clock') }} as clock
-    where changes.changed_at <= clock.known_up_to
-    group by changes.{{ entity }}, summed_at
-
-),
+{{ changes_summed(entity, measures) }},
 
 values_at_change_points as (
 
@@ -101,6 +80,30 @@ values_at_change_points as (
         order by changed_at
         rows between unbounded preceding and current row
     )
+
+)
+{%- endmacro %}
+
+{#
+    What `changes` of an entity at one moment come to, as the CTE `changes_summed`. All up to
+    the clock's `known_from` are one, with the moment of the last; there is none after its
+    `known_up_to`.
+#}
+{% macro changes_summed(entity, measures=[]) -%}
+changes_summed as (
+
+    select
+        changes.{{ entity }},
+        greatest(changes.changed_at, clock.known_from) as summed_at,
+        max(changes.changed_at) as changed_at,
+        max(changes.received_at) as received_at,
+        {% for measure in measures -%}
+        sum(changes.{{ measure }}) as {{ measure }},
+        {% endfor %}
+    from changes
+    cross join {{ ref('int_features__clock') }} as clock
+    where changes.changed_at <= clock.known_up_to
+    group by changes.{{ entity }}, summed_at
 
 )
 {%- endmacro %}

@@ -5,7 +5,6 @@
     'add_to_cart_count_30d',
     'purchase_count_30d',
 ] -%}
-{%- set tile = var('item_tile_minutes') * 60000 -%}
 with
 
 facts as (
@@ -14,9 +13,7 @@ facts as (
         item_id,
         occurred_at,
         received_at,
-        epoch_ms(
-            (epoch_ms(received_at) + {{ tile - 1 }}) // {{ tile }} * {{ tile }}
-        ) as known_at,
+        {{ end_of_tile('received_at', var('item_tile_minutes')) }} as known_at,
         item_view_count,
         add_to_cart_count,
         purchase_count,

@@ -8,7 +8,6 @@
     ],
 ) }}
 
-{%- set gap = "interval '" ~ var('session_gap_minutes') ~ " minutes'" %}
 {%- set cap = "interval '" ~ var('max_session_days') ~ " days'" %}
 
 with
@@ -75,8 +74,8 @@ sessions_reopened as (
             and (
                 events_changed.has_source_session
                 or events_changed.occurred_at between
-                    sessions_nearby.started_at - {{ gap }}
-                    and sessions_nearby.ended_at + {{ gap }}
+                    sessions_nearby.started_at - {{ session_gap() }}
+                    and sessions_nearby.ended_at + {{ session_gap() }}
             )
 
     union
@@ -124,7 +123,7 @@ events_ordered as (
         row_number() over visit = 1
         or (
             not has_source_session
-            and lag(occurred_at) over visit < occurred_at - {{ gap }}
+            and lag(occurred_at) over visit < occurred_at - {{ session_gap() }}
         ) as is_session_start,
     from events_to_place
     where

@@ -9,8 +9,6 @@
     ],
 ) }}
 
-{%- set gap = "interval '" ~ var('session_gap_minutes') ~ " minutes'" %}
-
 with
 
 events as (
@@ -55,9 +53,10 @@ events_spaced as (
         session_id,
         is_late,
         has_source_session,
-        lag(received_at) over by_arrival < received_at - {{ gap }} as is_reopening,
+        lag(received_at) over by_arrival < received_at - {{ session_gap() }}
+            as is_reopening,
         lag(on_time_occurred_at ignore nulls) over by_occurrence
-        < on_time_occurred_at - {{ gap }} as is_start_without_late,
+        < on_time_occurred_at - {{ session_gap() }} as is_start_without_late,
         change_seq,
     from events_judged
     window
