@@ -8,7 +8,7 @@ Days are those of arrival in the log, first and last are offsets.
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from nearline.events.contract import Key, Moment
 from nearline.events.identifiers import find_identifier
 from nearline.landing.formats import MASK, REJECTS_SCHEMA, Rejection
 from nearline.landing.landings import OffsetRange
+from nearline.landing.log_records import arrival_of, event_fields, record_fields
 from nearline.landing.nearline_format import NearlineFormat, content_hash
 from nearline.landing.row_files import RowFile, reject_row
 from nearline.log.protocol import DEADLETTERS, LogRecord
@@ -27,10 +28,6 @@ from nearline.privacy.pseudonyms import Pseudonymizer
 
 _LARGEST_BIGINT = 2**63 - 1
 _LONGEST_TEXT = 500
-# A clock that is further away than this is wrong, or the topic is somebody else's: the
-# record then counts to the day of its landing, so that files stay few.
-_MOST_DAYS_OLD = 31
-_ONE_DAY_SECONDS = 86_400
 
 _FORMAT = NearlineFormat()
 
@@ -88,7 +85,7 @@ class LogFiles:
         first, _ = self._ranges.get(place, (record.offset, record.offset))
         self._ranges[place] = (first, record.offset)
         self._counts[place] += 1
-        arrival = self._arrival(record.appended_at)
+        arrival = arrival_of(record, self._now)
         is_event, row = self._row(topic, record, arrival)
         row["source_file"] = f"log:{topic}/{record.partition}"
         # Kinesis' offsets fit no integer of a database: rows are counted instead.
@@ -113,35 +110,24 @@ class LogFiles:
             self._files[label] = _DayFile(self._draft, label, rows, offset, offset)
         return self._files[label]
 
-    def _arrival(self, appended_at: int) -> datetime:
-        """When a record came into the log, or now where its clock cannot be right."""
-        age = self._now.timestamp() - appended_at / 1000
-        if -_ONE_DAY_SECONDS <= age <= _MOST_DAYS_OLD * _ONE_DAY_SECONDS:
-            return datetime.fromtimestamp(appended_at / 1000, UTC)
-        return self._now.astimezone(UTC)
-
     def _row(
         self, topic: str, record: LogRecord, arrival: datetime
     ) -> tuple[bool, dict[str, Any]]:
         """The row of a record, and whether it is one of events."""
-        fields: Any = {}
-        try:
-            fields = orjson.loads(record.value)
-        except orjson.JSONDecodeError:
-            row: dict[str, Any] | Rejection = Rejection("(record)", "is not JSON")
+        is_letter = topic == DEADLETTERS
+        found = record_fields(record) if is_letter else event_fields(record, arrival)
+        # What of a record that fits nothing may be kept, masked.
+        fields: dict[str, Any] = {}
+        row: dict[str, Any] | Rejection
+        if isinstance(found, Rejection):
+            row = found
+        elif is_letter:
+            row = self._deadletter_row(found)
         else:
-            if not isinstance(fields, dict):
-                fields = {}
-                row = Rejection("(record)", "is JSON but not an object")
-            elif topic == DEADLETTERS:
-                row = self._deadletter_row(fields)
-                fields = {}
-            else:
-                if fields.get("received_at") is None:
-                    fields["received_at"] = arrival
-                row = _FORMAT.to_row(fields, self._pseudonymizer)
-                if not isinstance(row, Rejection):
-                    return True, row
+            fields = found
+            row = _FORMAT.to_row(fields, self._pseudonymizer)
+            if not isinstance(row, Rejection):
+                return True, row
         if isinstance(row, Rejection):
             # A topic may have writers that never met the collector: what they send
             # wrongly is set aside here, so that the records behind it land.

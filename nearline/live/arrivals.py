@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
 from nearline.events.contract import Event
 from nearline.landing.formats import Rejection
+from nearline.landing.log_records import arrival_of, event_fields
 from nearline.landing.nearline_format import NearlineFormat
 from nearline.log.protocol import LogRecord
 
@@ -38,12 +38,12 @@ class Arrivals:
         return [str(visitor) for visitor in set(self.events["visitor_id"].to_pylist())]
 
 
-def read_arrivals(records: Iterable[LogRecord]) -> Arrivals:
-    """The events that `records` hold, as the landing understands them."""
+def read_arrivals(records: Iterable[LogRecord], now: datetime) -> Arrivals:
+    """The events that `records` hold, as the landing understands them at `now`."""
     rows = []
     rejected_count = 0
     for record in records:
-        row = _row(record)
+        row = _row(record, now)
         if row is None:
             rejected_count += 1
         else:
@@ -57,15 +57,10 @@ def read_arrivals(records: Iterable[LogRecord]) -> Arrivals:
     return Arrivals(events, rejected_count)
 
 
-def _row(record: LogRecord) -> dict[str, Any] | None:
-    try:
-        fields = orjson.loads(record.value)
-    except orjson.JSONDecodeError:
+def _row(record: LogRecord, now: datetime) -> dict[str, Any] | None:
+    fields = event_fields(record, arrival_of(record, now))
+    if isinstance(fields, Rejection):
         return None
-    if not isinstance(fields, dict):
-        return None
-    if fields.get("received_at") is None:
-        fields["received_at"] = datetime.fromtimestamp(record.appended_at / 1000, UTC)
     # Pseudonyms were made at the door: this form is never hashed.
     row = _FORMAT.to_event_row(fields)
     return None if isinstance(row, Rejection) else row
