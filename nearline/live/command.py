@@ -5,38 +5,37 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from typing import TYPE_CHECKING
 
 import click
 
 from nearline.cli import print_json
 from nearline.settings import load_settings
 
+if TYPE_CHECKING:
+    from nearline.live.processor import Batch
+
 _SAY_EVERY_SECONDS = 5.0
 
 
-@dataclass
 class _Totals:
     """What the processor did since it was started."""
 
-    batches: int = 0
-    records: int = 0
-    facts: int = 0
-    repeated: int = 0
-    unused: int = 0
-    rejected: int = 0
-    timers: int = 0
-    rows_written: int = 0
-    waits: deque[float] = field(default_factory=lambda: deque(maxlen=1_000))
+    def __init__(self) -> None:
+        from nearline.live.processor import Batch
 
-    def summary(self) -> dict[str, object]:
-        values = {name: value for name, value in vars(self).items() if name != "waits"}
-        return {**values, "median_waited_seconds": self.median_waited_seconds}
+        self.counts = Counter(batches=0, **Batch().counts())
+        self._waits: deque[float] = deque(maxlen=1_000)
+
+    def add(self, batch: "Batch") -> None:
+        self.counts.update(batches=int(not batch.is_idle), **batch.counts())
+        if batch.waited_seconds is not None:
+            self._waits.append(batch.waited_seconds)
 
     @property
     def median_waited_seconds(self) -> float | None:
-        return sorted(self.waits)[len(self.waits) // 2] if self.waits else None
+        return sorted(self._waits)[len(self._waits) // 2] if self._waits else None
 
 
 @click.command(
@@ -87,7 +86,7 @@ def live(
     settings = load_settings()
     from nearline.live.following import follow
     from nearline.live.metrics import Metrics
-    from nearline.live.processor import Batch, Processor
+    from nearline.live.processor import Processor
 
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -105,22 +104,10 @@ def live(
         if not as_json:
             click.echo(f"live       from release {processor.release}", err=True)
 
-        def note(batch: Batch) -> None:
+        def note(batch: "Batch") -> None:
             nonlocal said_at
             metrics.note_batch(batch)
-            totals.batches += not batch.is_idle
-            for name in (
-                "records",
-                "facts",
-                "repeated",
-                "unused",
-                "rejected",
-                "timers",
-            ):
-                setattr(totals, name, getattr(totals, name) + getattr(batch, name))
-            totals.rows_written += batch.rows_written
-            if batch.waited_seconds is not None:
-                totals.waits.append(batch.waited_seconds)
+            totals.add(batch)
             if time.monotonic() - said_at >= _SAY_EVERY_SECONDS:
                 said_at = time.monotonic()
                 lag = processor.lag()
@@ -140,7 +127,8 @@ def live(
     if as_json:
         print_json(
             {
-                **totals.summary(),
+                **totals.counts,
+                "median_waited_seconds": totals.median_waited_seconds,
                 "release": release,
                 "lag_records": lag,
                 "views_off": views_off,
@@ -154,7 +142,8 @@ def live(
 def _say(totals: _Totals, lag: int, release: str, views_off: frozenset[str]) -> None:
     waited = totals.median_waited_seconds
     text = (
-        f"live       {totals.records:,} records, {totals.rows_written:,} rows written, "
+        f"live       {totals.counts['records']:,} records, "
+        f"{totals.counts['rows_written']:,} rows written, "
         f"{lag:,} behind, release {release}"
     )
     if waited is not None:

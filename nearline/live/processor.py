@@ -33,7 +33,6 @@ from nearline.online.definitions import FEATURE_REPO, load_definitions
 from nearline.online.encoding import encode_rows
 from nearline.online.opening import open_online_values
 from nearline.online.values import OnlineValues, expire_values, microseconds
-from nearline.privacy.suppression import list_digest
 from nearline.publication.live_files import (
     ARRIVALS,
     ARRIVED_FACTS,
@@ -83,6 +82,18 @@ class Batch:
     @property
     def is_idle(self) -> bool:
         return not (self.records or self.timers)
+
+    def counts(self) -> dict[str, int]:
+        """What adds up over batches."""
+        return {
+            "records": self.records,
+            "facts": self.facts,
+            "repeated": self.repeated,
+            "unused": self.unused,
+            "rejected": self.rejected,
+            "timers": self.timers,
+            "rows_written": self.rows_written,
+        }
 
 
 @dataclass(slots=True)
@@ -142,7 +153,8 @@ class Processor:
             self._expired_at = datetime.min.replace(tzinfo=UTC)
             self._readers: dict[int, EventLog] = {}
             self._release = self._adopt(settings.published.resolve())
-            self._suppressed: str | None = None
+            # No file's, so that the first look takes up what is listed.
+            self._suppression: _Stamp | None = (-1, -1, -1)
         except BaseException:
             self._opened.close()
             raise
@@ -183,10 +195,10 @@ class Processor:
         if published != self._release.folder:
             self._release = self._adopt(published)
         self._follow_suppression()
-        settled_at = self._clock() - self._settling
+        looked_at = self._clock()
         records, is_behind = self._read()
-        arrivals = read_arrivals(records)
-        now = self._settled(settled_at, arrivals, is_behind)
+        arrivals = read_arrivals(records, looked_at)
+        now = self._settled(looked_at - self._settling, arrivals, is_behind)
         if now - self._expired_at >= _EXPIRE_EVERY:
             expire_values(self._values, [v.stored for v in self._release.views], now)
             self._expired_at = now
@@ -235,23 +247,12 @@ class Processor:
         now: datetime,
         started: float,
     ) -> Batch:
-        connection = self._connection
-        connection.execute("begin")
-        try:
+        views = [v for v in self._release.views if v.name not in self._release.off]
+        with self._state.transaction():
             counts = self._add_facts(records, arrivals)
-            views = [
-                view
-                for view in self._release.views
-                if view.name not in self._release.off
-            ]
-            self._set_tile_timers(views)
             timers = self._touch(views, now)
-            rows_written = sum(self._refresh(view, now) for view in views)
-            connection.execute("commit")
-        except BaseException:
-            connection.execute("rollback")
-            raise
-        [[entities]] = connection.execute(
+            rows_written = self._refresh_all(views, now)
+        [[entities]] = self._connection.execute(
             "select count(*) from (select distinct entity_id, join_key from touched)"
         ).fetchall()
         oldest = min(arrivals.received_at(), default=None)
@@ -318,8 +319,7 @@ class Processor:
                 for place, offset in manifest.log_positions.get(EVENTS, {}).items()
             }
         visitor_models = sorted({v.model.name for v in views if v.is_of_visitors})
-        if self._state.note("release") != release.name:
-            self._state.adopt(release, identity, positions, visitor_models)
+        self._state.adopt(release, identity, positions, visitor_models)
         self._connection.execute("delete from served")
         for view in views:
             self._values.prepare(view.stored)
@@ -327,51 +327,30 @@ class Processor:
 
     def _follow_suppression(self) -> None:
         """Takes up a change of the suppression list, and forgets whom it names."""
-        digest = list_digest(self._settings)
-        if digest == self._suppressed:
+        # Asked for with every batch: a look at the file costs less than to read it.
+        found = _stamp(self._settings.suppression)
+        if found == self._suppression:
             return
         source = "(select null as key_type, null as key_value where false)"
-        if digest:
+        if found is not None:
             source = "read_parquet('" + str(self._settings.suppression) + "')"
         self._connection.execute(
             f"create or replace temp table {SUPPRESSED} as select "
             "cast(key_type as varchar) as key_type, "
             f"cast(key_value as varchar) as key_value from {source}"
         )
-        self._forget_suppressed()
-        self._suppressed = digest
-
-    def _forget_suppressed(self) -> None:
-        connection = self._connection
-        named = (
-            f"select distinct facts.visitor_id from facts, {SUPPRESSED} as suppressed "
-            "where (key_type = 'visitor' and key_value = visitor_id) "
-            "or (key_type = 'user' and key_value = user_id)"
-        )
-        visitors = [visitor for (visitor,) in connection.execute(named).fetchall()]
-        listed = connection.execute(
-            f"select key_value from {SUPPRESSED} where key_type = 'visitor'"
-        ).fetchall()
-        gone = sorted({*visitors, *(visitor for (visitor,) in listed)})
-        if not gone:
-            return
-        for view in self._release.views:
-            if view.is_of_visitors:
-                self._values.delete(view.stored, [view.encode_key(v) for v in gone])
-        connection.execute("begin")
-        connection.execute(
-            f"delete from facts using {SUPPRESSED} as suppressed "
-            "where (key_type = 'visitor' and key_value = visitor_id) "
-            "or (key_type = 'user' and key_value = user_id)"
-        )
-        connection.execute(
-            f"delete from timers using {SUPPRESSED} as suppressed "
-            "where key_type = 'visitor' and key_value = entity_id"
-        )
-        connection.execute(
-            "delete from served where list_contains(?, entity_id)", [gone]
-        )
-        connection.execute("commit")
+        # The state is the last to forget: as long as the store is away, it still knows
+        # whose values have to go.
+        with self._state.transaction():
+            gone = self._state.forget_suppressed(SUPPRESSED)
+            for view in self._release.views if gone else ():
+                if view.is_of_visitors:
+                    self._values.delete(view.stored, [view.encode_key(v) for v in gone])
+            self._connection.execute(
+                "delete from served where list_contains(cast(? as varchar[]), entity_id)",
+                [gone],
+            )
+        self._suppression = found
 
     def _add_facts(
         self, records: Sequence[LogRecord], arrivals: Arrivals
@@ -421,49 +400,52 @@ class Processor:
             "facts": facts,
         }
 
-    def _set_tile_timers(self, views: Sequence[LiveView]) -> None:
-        """What is known at the end of a tile only is not worth a look before."""
-        for view in views:
-            if view.tile_minutes is not None:
-                tile = view.tile_minutes * 60_000
-                self._connection.execute(
-                    f"insert into timers select distinct '{view.model.name}', "
-                    f"{view.join_key}, epoch_ms((epoch_ms(received_at) + {tile - 1}) "
-                    f"// {tile} * {tile}) from new_facts where {view.join_key} is not null"
-                )
-
     def _touch(self, views: Sequence[LiveView], now: datetime) -> int:
         """Fills `touched` with who acted and whose time has come; returns how many of
         the latter."""
         connection = self._connection
-        connection.execute(
-            "create or replace temp table touched "
-            "(model varchar, join_key varchar, entity_id varchar)"
-        )
-        for view in views:
-            if view.tile_minutes is None:
-                connection.execute(
-                    f"insert into touched select distinct '{view.model.name}', "
-                    f"'{view.join_key}', {view.join_key} from new_facts "
-                    f"where {view.join_key} is not null"
-                )
-        keys = {view.model.name: view.join_key for view in views}
         connection.register(
-            "keys",
-            pa.table({"model": list(keys), "join_key": list(keys.values())}),
+            "models",
+            pa.table(
+                {
+                    "model": [view.model.name for view in views],
+                    "join_key": [view.join_key for view in views],
+                    "tile_minutes": pa.array(
+                        [view.tile_minutes for view in views], pa.int64()
+                    ),
+                }
+            ),
+        )
+        connection.execute(
+            "create or replace temp table acted as "
+            "select 'visitor_id' as join_key, visitor_id as entity_id, received_at "
+            "from new_facts union all select 'item_id', item_id, received_at "
+            "from new_facts where item_id is not null"
+        )
+        connection.execute(
+            "create or replace temp table touched as "
+            "select distinct model, join_key, entity_id from acted "
+            "inner join models using (join_key) where tile_minutes is null"
+        )
+        # What is known at the end of a tile only is not worth a look before.
+        connection.execute(
+            "insert into timers select distinct model, entity_id, epoch_ms("
+            "(epoch_ms(received_at) + tile_minutes * 60000 - 1) "
+            "// (tile_minutes * 60000) * (tile_minutes * 60000)) from acted "
+            "inner join models using (join_key) where tile_minutes is not null"
         )
         connection.execute(
             "create or replace temp table due as "
             "select distinct model, join_key, entity_id from timers "
-            "inner join keys using (model) where due_at <= ? "
+            "inner join models using (model) where due_at <= ? "
             "and (entity_id, join_key) in (select entity_id, join_key from ("
             "select entity_id, join_key, min(due_at) as first_due from timers "
-            "inner join keys using (model) where due_at <= ? "
+            "inner join models using (model) where due_at <= ? "
             "group by entity_id, join_key order by first_due, entity_id "
             f"limit {MAX_TIMERS}))",
             [_naive(now), _naive(now)],
         )
-        connection.unregister("keys")
+        connection.unregister("models")
         connection.execute(
             "insert into touched select * from due anti join touched "
             "using (model, join_key, entity_id)"
@@ -510,22 +492,31 @@ class Processor:
             + (f" union all by name {history}" if items else "")
         )
 
+    def _refresh_all(self, views: Sequence[LiveView], now: datetime) -> int:
+        touched = self._connection.execute("select distinct model from touched")
+        models = {model for (model,) in touched.fetchall()}
+        rows_written = 0
+        for facts, is_of_visitors in (
+            ("facts_of_items", False),
+            ("facts_of_visitors", True),
+        ):
+            self._connection.execute(
+                f"create or replace temp view {FACTS} as select * from {facts}"
+            )
+            rows_written += sum(
+                self._refresh(view, now)
+                for view in views
+                if view.is_of_visitors == is_of_visitors and view.model.name in models
+            )
+        return rows_written
+
     def _refresh(self, view: LiveView, now: datetime) -> int:
         """Runs the view's SQL over whom was touched; returns how many rows were new."""
         connection = self._connection
-        facts = "facts_of_visitors" if view.is_of_visitors else "facts_of_items"
         name = view.model.name
-        [[touched]] = connection.execute(
-            "select count(*) from touched where model = ?", [name]
-        ).fetchall()
-        if not touched:
-            return 0
         # A row of an arrival is known whatever the clock says.
         is_known = f"(event_us <= {microseconds(now)} or event_us = created_us)"
         try:
-            connection.execute(
-                f"create or replace temp view {FACTS} as select * from {facts}"
-            )
             connection.execute(
                 "create or replace temp table found as with made as ("
                 f"select {view.columns} from ({view.model.sql})) "
@@ -573,6 +564,18 @@ class Processor:
             "from changed"
         )
         connection.unregister("changed")
+
+
+_Stamp = tuple[int, int, int]
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """Tells one version of a file from the next; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 class _ViewFailed(Exception):

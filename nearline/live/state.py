@@ -5,8 +5,8 @@ micro-batch: a crash leaves all of a batch or nothing, so that no event is count
 or not at all. It can be deleted: the processor then starts from the release.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,17 @@ class State:
             self.connection.execute("checkpoint")
         self.connection.close()
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written in it, to temporary tables too, or nothing."""
+        self.connection.execute("begin")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("rollback")
+            raise
+        self.connection.execute("commit")
+
     def note(self, name: str) -> str | None:
         rows = self.connection.execute(
             "select value from notes where name = ?", [name]
@@ -79,20 +90,21 @@ class State:
     def adopt(
         self,
         release: Path,
-        identity: str | None,
+        identity: str,
         release_positions: Mapping[int, int],
         visitor_models: Sequence[str],
     ) -> None:
-        """Hangs the state on `release`, in one transaction.
+        """Hangs the state on `release`, in one transaction, unless it hangs on it already.
 
         What the release holds is dropped: everything loaded from the one before, and the
         micro-batches that lie wholly before its positions. A batch across the seam stays,
         and its events are not loaded a second time. Whoever acted since keeps a timer
         that is due at once, so that values of changed definitions are made anew.
         """
+        if (self.note("release"), self.note("log")) == (release.name, identity):
+            return
         connection = self.connection
-        connection.execute("begin")
-        try:
+        with self.transaction():
             if self.note("log") != identity or not self._has_same_columns(release):
                 self.forget()
             connection.execute(
@@ -127,11 +139,7 @@ class State:
             )
             connection.execute("drop table all_timers")
             self.write_note("release", release.name)
-            self.write_note("log", identity or "")
-            connection.execute("commit")
-        except BaseException:
-            connection.execute("rollback")
-            raise
+            self.write_note("log", identity)
 
     def write_note(self, name: str, value: str) -> None:
         self.connection.execute(
@@ -171,6 +179,26 @@ class State:
             [missing],
         )
         connection.execute("insert into loaded select unnest(?)", [missing])
+
+    def forget_suppressed(self, suppressed: str) -> list[str]:
+        """Removes the facts and timers of whom the relation `suppressed` names; returns
+        the visitors whom that may have changed. The caller holds a transaction."""
+        is_named = (
+            "(key_type = 'visitor' and key_value = visitor_id) "
+            "or (key_type = 'user' and key_value = user_id)"
+        )
+        visitors = self.connection.execute(
+            f"select visitor_id from facts, {suppressed} where {is_named} union "
+            f"select key_value from {suppressed} where key_type = 'visitor'"
+        ).fetchall()
+        self.connection.execute(
+            f"delete from facts using {suppressed} where {is_named}"
+        )
+        self.connection.execute(
+            f"delete from timers using {suppressed} "
+            "where key_type = 'visitor' and key_value = entity_id"
+        )
+        return sorted(visitor for (visitor,) in visitors)
 
     def _batches_beyond(self, release_positions: Mapping[int, int]) -> list[int]:
         rows = self.connection.execute(

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -42,7 +42,7 @@ def up(host: str, port: int, run_every: int) -> None:
     if read_manifest(settings.published) is None:
         click.echo("nothing is published yet: running once", err=True)
         subprocess.run([_NEARLINE, "run"], check=True)
-    with _stop_on_signals(), contextlib.ExitStack() as started:
+    with _stop_on_sigterm(), contextlib.ExitStack() as started:
         parts = {
             "collector": started.enter_context(
                 _part("collector", "--host", host, "--port", str(port))
@@ -83,15 +83,14 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextlib.contextmanager
-def _stop_on_signals(numbers: Sequence[int] = (signal.SIGTERM,)) -> Iterator[None]:
-    """A signal ends `up` the way Ctrl+C does: parts are stopped, then it ends."""
+def _stop_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends `up` the way Ctrl+C does: parts are stopped, then it ends."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in numbers}
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGTERM, before)
