@@ -10,6 +10,7 @@ from nearline.online.values import microseconds
 
 if TYPE_CHECKING:
     from feast.online_response import OnlineResponse
+    from google.protobuf.timestamp_pb2 import Timestamp
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -29,10 +30,7 @@ def feature_ages(
     for name, column in zip(
         response.proto.metadata.feature_names.val, response.proto.results, strict=True
     ):
-        moments = [
-            moment.seconds * 1_000_000 + moment.nanos // 1000
-            for moment in column.event_timestamps
-        ]
+        moments = [known_us(moment) for moment in column.event_timestamps]
         # What an app sent along comes back with a value and no time.
         is_feature = all(
             moment or value.WhichOneof("val") is None
@@ -44,3 +42,9 @@ def feature_ages(
                 for moment in moments
             ]
     return ages
+
+
+def known_us(moment: "Timestamp") -> int:
+    """A response's event time in microseconds since 1970; 0 where nothing is known."""
+    at_us: int = moment.seconds * 1_000_000 + moment.nanos // 1_000
+    return at_us

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nearline.errors import InputError
 from nearline.online.configuration import PROJECT, reader_file
 from nearline.online.fill_mark import FillMark, read_fill_mark
+from nearline.online.freshness import known_us
 from nearline.online.latest import view_source
 from nearline.served.log import ServedLog, ServedView, segments_folder
 from nearline.settings import Settings
@@ -193,10 +194,9 @@ def _decoded(
         moments: dict[str, datetime | None] = {}
         values = {}
         for view in views:
-            stated = columns[view.features[0]].event_timestamps[row]
-            known_us = stated.seconds * 1_000_000 + stated.nanos // 1_000
+            at_us = known_us(columns[view.features[0]].event_timestamps[row])
             moments[view.alias] = (
-                _EPOCH + timedelta(microseconds=known_us) if known_us else None
+                _EPOCH + timedelta(microseconds=at_us) if at_us else None
             )
             for name in view.features:
                 values[name] = feast_value_type_to_python_type(

@@ -3,9 +3,10 @@
 Not here: any section's own content.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nearline.dashboards.charts import Specification
+from nearline.dashboards.charts import DayPoint, Specification
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +32,14 @@ class Figure:
     is_wide: bool = False
     terms: tuple[tuple[str, str], ...] = ()
     """Words with their meanings, for what is not drawn."""
+
+
+def days_table(lines: Mapping[str, Sequence[DayPoint]]) -> Table:
+    """What a chart of lines over the same days draws, a row a day."""
+    return Table(
+        ("Day", *lines),
+        tuple(
+            (points[0].label, *(point.value_text for point in points))
+            for points in zip(*lines.values(), strict=True)
+        ),
+    )

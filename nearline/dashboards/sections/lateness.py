@@ -10,7 +10,7 @@ from nearline.dashboards import charts, wording
 from nearline.dashboards.charts import BarRow, DayPoint
 from nearline.dashboards.periods import Period, Periods
 from nearline.dashboards.queries import LateDay, PageData
-from nearline.dashboards.sections.figures import Figure, Table
+from nearline.dashboards.sections.figures import Figure, Table, days_table
 
 _ALL = "All sources"
 _NO_TABLE = "This release has no table of lateness by day."
@@ -103,13 +103,7 @@ def _share_by_day(data: PageData) -> Figure:
             description=f"Share of late events per day, {wording.days(shown, True)}",
         ),
         tuple(zip(charts.LINE_STYLES, lines, strict=False)),
-        table=Table(
-            ("Day", *lines),
-            tuple(
-                (points[0].label, *(point.value_text for point in points))
-                for points in zip(*lines.values(), strict=True)
-            ),
-        ),
+        table=days_table(lines),
         is_wide=True,
     )
 

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from nearline.dashboards import charts, wording
 from nearline.dashboards.charts import DayPoint
 from nearline.dashboards.queries import PageData, ServedDay
-from nearline.dashboards.sections.figures import Figure, Table
+from nearline.dashboards.sections.figures import Figure, Table, days_table
 
 MOST_FEATURES_SHOWN = 60
 
@@ -52,13 +52,7 @@ def _share_by_day(rows: Sequence[ServedDay] | None) -> Figure:
             description="Share of served values that were wrong, per day",
         ),
         tuple(zip(charts.LINE_STYLES, lines, strict=False)),
-        table=Table(
-            ("Day", *lines),
-            tuple(
-                (points[0].label, *(point.value_text for point in points))
-                for points in zip(*lines.values(), strict=True)
-            ),
-        ),
+        table=days_table(lines),
         is_wide=True,
     )
 
