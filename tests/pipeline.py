@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -79,12 +80,18 @@ class _Scans(dict):
         return scan(self.release, table)
 
 
-def simulate(out: Path, *, visitors: int, days: int, seed: int, effect: float) -> Path:
-    """Makes a shop and takes its truth away; returns the folder of its events."""
-    from datetime import date
-
+def simulate(
+    out: Path,
+    *,
+    visitors: int,
+    days: int,
+    seed: int,
+    effect: float,
+    start: date = date(2026, 3, 1),
+) -> Path:
+    """Makes a shop; returns the folder of its events."""
     from nearline.simulate import Plan
     from nearline.simulate import simulate as make
 
-    make(Plan(visitors, days, seed, date(2026, 3, 1), effect), out)
+    make(Plan(visitors, days, seed, start, effect), out)
     return out / "events"

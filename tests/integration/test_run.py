@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,7 +27,9 @@ ADDRESS = "jane.roe@example.org"
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("shop")
-    simulate(out / "shop", visitors=250, days=8, seed=3, effect=0.0)
+    # Recent, so that what windows hold has not run out by now.
+    start = date.today() - timedelta(days=10)
+    simulate(out / "shop", visitors=250, days=8, seed=3, effect=0.0, start=start)
     return out / "shop"
 
 
@@ -197,6 +200,7 @@ def test_planted_address_stops_the_run_before_any_table_holds_it(home: Home) -> 
         "privacy/suppressed_keys",
         "raw/log_landings",
         "raw/rejects",
+        "served/feature_values",
         *(f"raw/{name}_events" for name in format_names(home.settings)),
     }
 
