@@ -9,8 +9,7 @@ import pytest
 from feast.protos.feast.types.Value_pb2 import Value
 
 from nearline.online.reading import FeatureReader
-from nearline.simulate import Plan, simulate
-from tests.pipeline import Home
+from tests.pipeline import Home, simulate
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +18,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(folder / "home")
     # Of these days: what is older than a view's time to live is not served.
     start = date.today() - timedelta(days=6)
-    simulate(Plan(60, 4, 3, start, 0.0), folder / "shop")
-    home.nearline("ingest", folder / "shop" / "events")
+    events = simulate(
+        folder / "shop", visitors=60, days=4, seed=3, effect=0.0, start=start
+    )
+    home.nearline("ingest", events)
     home.nearline("run")
     return home
 
