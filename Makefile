@@ -9,6 +9,10 @@ export UV_LINK_MODE ?= copy
 # to write no bytecode: a tenth of a small run.
 export UV_COMPILE_BYTECODE ?= 1
 SHOP := $(NEARLINE_HOME)/shop
+# Files whole, since their tests share what is slow to build, and in the order of folders:
+# those that take longest come first.
+WORKERS ?= auto
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Up to yesterday: online, visitors are forgotten after 90 days.
 DEMO_START = $(shell $(PYTHON) -c 'from datetime import date, timedelta; print(date.today() - timedelta(days=30))')
 
@@ -48,11 +52,11 @@ demo: setup ## Make a shop, run everything on it, compare with its truth
 	@$(BIN)/nearline truth $(SHOP)
 
 test: setup-dev ## Run the tests that need no server
-	@$(BIN)/python -m pytest -m "not services"
+	@$(PYTEST) -m "not services"
 
 test-services: setup-dev ## Install a browser, Redis, Java and Kafka, and run the tests that need them
 	@tests/services/install.sh
-	@$(BIN)/python -m pytest -m services
+	@$(PYTEST) -m services
 
 lint: setup-dev ## Check style, types and SQL
 	@$(BIN)/ruff check .

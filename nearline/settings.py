@@ -137,6 +137,11 @@ class Settings(BaseSettings):
         return self.home / "quality"
 
     @property
+    def dbt(self) -> Path:
+        """What dbt parsed and compiled in this home's runs, a folder per target."""
+        return self.home / "dbt"
+
+    @property
     def dagster(self) -> Path:
         return self.home / "dagster"
 

@@ -90,12 +90,19 @@ def build_models(
     open it.
     """
     # Unit tests judge the code, not the data: `make test` and `dbt build` run them.
-    arguments = ["build", "--exclude-resource-type", "unit_test"]
-    if is_rebuilding(load_settings()):
-        arguments += ["--target", "rebuild"]
+    settings = load_settings()
+    target = "rebuild" if is_rebuilding(settings) else "embedded"
+    arguments = ["build", "--exclude-resource-type", "unit_test", "--target", target]
     if backfill is not None:
         arguments += ["--vars", json.dumps(backfill.as_vars())]
-    invocation = dbt.cli(arguments, context=context, raise_on_error=False)
+    invocation = dbt.cli(
+        arguments,
+        context=context,
+        raise_on_error=False,
+        # Dagster would make a folder an invocation, which nobody empties. And dbt parses
+        # anew, for seconds, whatever was parsed for another home or target.
+        target_path=settings.dbt / target,
+    )
     events = []
     for event in invocation.stream():
         if isinstance(event, dg.Output):

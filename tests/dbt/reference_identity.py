@@ -195,13 +195,14 @@ def _join_accounts(
             members[groups.find(node)].add(node)
         return {node: frozenset(members[groups.find(node)]) for node in nodes}
 
+    devices: dict[Identifier, set[Identifier]] = defaultdict(set)
+    for (one, other), verdict in verdicts.items():
+        if verdict is None and one[0] == "visitor":
+            devices[other].add(one)
+
     def is_too_large(group: frozenset[Identifier]) -> bool:
-        devices = {
-            one
-            for (one, other), verdict in verdicts.items()
-            if verdict is None and one[0] == "visitor" and other in group
-        }
-        return len(group) + len(devices) > MAX_IDENTIFIERS_PER_PERSON
+        of_group = set().union(*(devices[member] for member in group))
+        return len(group) + len(of_group) > MAX_IDENTIFIERS_PER_PERSON
 
     by_all = joined(links)
     by_alias = joined(pair for pair in links if pair[0][0] == "user")

@@ -292,9 +292,9 @@ def test_broken_model_is_found_and_the_history_that_breaks_it_made_small(
         DBT_PROJECT, project, ignore=shutil.ignore_patterns("target", "logs")
     )
     model = project / "models" / "intermediate" / "int_events__sessionized.sql"
-    sound = "sessions_nearby.started_at - {{ gap }}"
+    sound = "sessions_nearby.started_at - {{ session_gap() }}"
     assert model.read_text().count(sound) == 1
-    broken = sound.replace("{{ gap }}", "interval '5 minutes'")
+    broken = sound.replace("{{ session_gap() }}", "interval '5 minutes'")
     model.write_text(model.read_text().replace(sound, broken))
     (tmp_path / "target").mkdir()
     warehouse = Warehouse(homes / "broken_model", tmp_path / "target", project)

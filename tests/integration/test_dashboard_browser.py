@@ -96,7 +96,7 @@ def test_every_chart_is_drawn_and_nothing_leaves_the_machine(
     browser: Browser, shop: SiteSummary, size: dict[str, int], scheme: str
 ) -> None:
     visit = open_page(browser, shop, size, scheme)
-    assert visit.page.locator("[data-chart] svg").count() == shop.chart_count == 11
+    assert visit.page.locator("[data-chart] svg").count() == shop.chart_count == 12
     assert visit.complaints == []
     outside = [
         url
