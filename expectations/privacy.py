@@ -331,7 +331,7 @@ def privacy_suites(tables: Sequence[str], findings: Sequence[Finding]) -> list[S
         ]
         if table == "fct_events":
             checks.append(_ANALYTICS_CONSENT)
-        if table.startswith("ftr_visitor__"):
+        if table.startswith(("ftr_visitor__", "ftr_person__")):
             checks.append(_PERSONALIZATION_CONSENT)
         if checks:
             suites.append(Suite(table, tuple(checks), topic="privacy"))

@@ -27,8 +27,13 @@ from typing import Any
 
 import yaml
 
-JOIN_KEYS: Mapping[str, str] = {"visitor": "visitor_id", "item": "item_id"}
-"""Entities that features may be of, with the column that identifies one."""
+JOIN_KEYS: Mapping[str, str] = {
+    "visitor": "visitor_id",
+    "person": "visitor_id",
+    "item": "item_id",
+}
+"""Entities that features may be of, with the column that identifies one. What is known of
+a person is filed under each of its visitors: that is the key that an app has at hand."""
 
 EVENT_TIMESTAMP, CREATED_TIMESTAMP = "event_timestamp", "created_timestamp"
 

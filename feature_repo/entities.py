@@ -14,6 +14,13 @@ visitor = Entity(
     description="One browser or device, by its pseudonym.",
 )
 
+person = Entity(
+    name="person",
+    join_keys=[JOIN_KEYS["person"]],
+    value_type=ValueType.STRING,
+    description="The person that a browser or device is, by that one's pseudonym.",
+)
+
 item = Entity(
     name="item",
     join_keys=[JOIN_KEYS["item"]],

@@ -1,8 +1,9 @@
 {#
     What was done within a window, as a whole model: one for each window, so that each is a
-    narrow view of its own. Columns end in the window's name.
+    narrow view of its own. Columns end in the window's name. `facts` are all facts where
+    no other relation is given, as in `of_persons`.
 #}
-{% macro visitor_activity(window) -%}
+{% macro visitor_activity(window, facts=none) -%}
 {%- set counts = [
     'page_view_count',
     'item_view_count',
@@ -14,7 +15,7 @@ with
 
 events as (
 
-    select * from {{ ref('int_events__feature_facts') }}
+    select * from {{ facts or ref('int_events__feature_facts') }}
 
 ),
 

@@ -34,13 +34,16 @@ from nearline.online.encoding import encode_rows
 from nearline.online.opening import open_online_values
 from nearline.online.values import OnlineValues, expire_values, microseconds
 from nearline.publication.live_files import (
+    ACCOUNTS,
     ARRIVALS,
     ARRIVED_FACTS,
     CLOCK,
     FACTS,
     SUPPRESSED,
+    UNLINKS,
     facts_file,
     read_live_models,
+    unlinks_file,
 )
 from nearline.publication.releases import read_manifest
 from nearline.settings import Settings
@@ -101,7 +104,12 @@ class _Release:
     folder: Path
     views: list[LiveView]
     facts_sql: str
+    accounts_sql: str
     off: set[str] = field(default_factory=set)
+
+    @property
+    def person_models(self) -> list[str]:
+        return sorted({v.model.name for v in self.views if v.is_of_persons})
 
 
 class Processor:
@@ -303,7 +311,7 @@ class Processor:
         manifest = read_manifest(release)
         models = read_live_models(release)
         assert manifest is not None
-        if not models:
+        if ACCOUNTS not in models:
             raise NearlineError(
                 "the published release has no live SQL; run `nearline run` once"
             )
@@ -323,7 +331,13 @@ class Processor:
         self._connection.execute("delete from served")
         for view in views:
             self._values.prepare(view.stored)
-        return _Release(release, views, models[ARRIVED_FACTS].sql)
+        self._connection.execute(
+            f"create or replace temp table {UNLINKS} as "
+            f"from read_parquet('{unlinks_file(release)}')"
+        )
+        return _Release(
+            release, views, models[ARRIVED_FACTS].sql, models[ACCOUNTS].sql
+        )
 
     def _follow_suppression(self) -> None:
         """Takes up a change of the suppression list, and forgets whom it names."""
@@ -342,7 +356,9 @@ class Processor:
         # The state is the last to forget: as long as the store is away, it still knows
         # whose values have to go.
         with self._state.transaction():
-            gone = self._state.forget_suppressed(SUPPRESSED)
+            gone = self._state.forget_suppressed(
+                self._release.folder, self._release.person_models
+            )
             for view in self._release.views if gone else ():
                 if view.is_of_visitors:
                     self._values.delete(view.stored, [view.encode_key(v) for v in gone])
@@ -453,29 +469,69 @@ class Processor:
         [[due]] = connection.execute(
             "select count(*) from (select distinct entity_id, join_key from due)"
         ).fetchall()
-        self._gather_facts(now)
-        return int(due)
-
-    def _gather_facts(self, now: datetime) -> None:
-        """Puts the facts of whom was touched, and the clock, in the place of the batch's."""
-        connection = self._connection
-        visitors = [
-            visitor
-            for (visitor,) in connection.execute(
-                "select distinct entity_id from touched where join_key = 'visitor_id'"
-            ).fetchall()
-        ]
-        self._state.load_visitors(self._release.folder, visitors)
         connection.execute(
             f"create or replace temp table {CLOCK} as select "
             "cast(? as timestamp) as known_from, timestamp '9999-01-01' as known_up_to",
             [_naive(now)],
         )
+        self._gather_visitors()
+        person_models = [v.model.name for v in views if v.is_of_persons]
+        if person_models:
+            self._gather_persons(person_models)
+        self._gather_items()
+        return int(due)
+
+    def _gather_visitors(self) -> None:
+        """Fills `facts_of_visitors` for whom was touched."""
+        connection = self._connection
+        connection.execute(
+            "create or replace temp table visitors as select distinct "
+            "entity_id as visitor_id from touched where join_key = 'visitor_id'"
+        )
+        found = connection.execute("from visitors").fetchall()
+        self._state.load_visitors(self._release.folder, [v for (v,) in found])
         connection.execute(
             "create or replace temp table facts_of_visitors as "
-            "select * exclude (batch) from facts where visitor_id in "
-            "(select entity_id from touched where join_key = 'visitor_id')"
+            "select * exclude (batch) from facts where visitor_id in (from visitors)"
         )
+
+    def _gather_persons(self, models: Sequence[str]) -> None:
+        """Fills `facts_of_persons` for whom was touched and for all of their accounts, and
+        touches, in `models`, whose person changed with theirs."""
+        connection = self._connection
+
+        def accounts_in(facts: str) -> str:
+            connection.execute(
+                f"create or replace temp view {FACTS} as select * from {facts}"
+            )
+            return f"({self._release.accounts_sql})"
+
+        connection.execute(
+            "create or replace temp table users as "
+            f"select distinct user_id from {accounts_in('facts_of_visitors')}"
+        )
+        others = self._state.visitors_of(self._release.folder, "users")
+        self._state.load_visitors(self._release.folder, others)
+        connection.execute(
+            "create or replace temp table facts_of_persons as "
+            "select * exclude (batch) from facts where visitor_id in (from visitors) "
+            "or list_contains(cast(? as varchar[]), visitor_id)",
+            [others],
+        )
+        # Whoever left an account by what arrived just now has a new value as well.
+        connection.execute(
+            "insert into touched select model, 'visitor_id', visitor_id "
+            "from (select unnest(?) as model), (select distinct visitor_id "
+            f"from {accounts_in('facts_of_persons')} where user_id in (from users) "
+            "and (ends_at is null "
+            "or ends_at >= (select min(received_at) from new_facts))) "
+            "where (model, 'visitor_id', visitor_id) not in (from touched)",
+            [list(models)],
+        )
+
+    def _gather_items(self) -> None:
+        """Fills `facts_of_items` for what was touched."""
+        connection = self._connection
         [[items]] = connection.execute(
             "select count(*) from touched where join_key = 'item_id'"
         ).fetchall()
@@ -496,18 +552,15 @@ class Processor:
         touched = self._connection.execute("select distinct model from touched")
         models = {model for (model,) in touched.fetchall()}
         rows_written = 0
-        for facts, is_of_visitors in (
-            ("facts_of_items", False),
-            ("facts_of_visitors", True),
-        ):
+        by_facts: dict[str, list[LiveView]] = {}
+        for view in views:
+            if view.model.name in models:
+                by_facts.setdefault(_facts_of(view), []).append(view)
+        for facts, views_of_facts in by_facts.items():
             self._connection.execute(
                 f"create or replace temp view {FACTS} as select * from {facts}"
             )
-            rows_written += sum(
-                self._refresh(view, now)
-                for view in views
-                if view.is_of_visitors == is_of_visitors and view.model.name in models
-            )
+            rows_written += sum(self._refresh(view, now) for view in views_of_facts)
         return rows_written
 
     def _refresh(self, view: LiveView, now: datetime) -> int:
@@ -564,6 +617,12 @@ class Processor:
             "from changed"
         )
         connection.unregister("changed")
+
+
+def _facts_of(view: LiveView) -> str:
+    if view.is_of_persons:
+        return "facts_of_persons"
+    return "facts_of_visitors" if view.is_of_visitors else "facts_of_items"
 
 
 _Stamp = tuple[int, int, int]

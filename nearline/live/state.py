@@ -14,7 +14,12 @@ import duckdb
 import pyarrow as pa
 
 from nearline.errors import LockedError, NearlineError
-from nearline.publication.live_files import facts_file, timers_file
+from nearline.publication.live_files import (
+    SUPPRESSED,
+    accounts_file,
+    facts_file,
+    timers_file,
+)
 
 VERSION = "1"
 
@@ -159,7 +164,8 @@ class State:
         return int(batch)
 
     def load_visitors(self, release: Path, visitors: Sequence[str]) -> None:
-        """Loads what the release knows of these visitors, once for each."""
+        """Loads what the release knows of these visitors, once for each, but for what
+        names somebody in the relation `SUPPRESSED`."""
         connection = self.connection
         connection.register("wanted", pa.table({"visitor_id": list(visitors)}))
         missing = [
@@ -175,27 +181,45 @@ class State:
             "insert into facts by name "
             f"select *, null as batch from {_file(facts_file(release))} as known "
             "where visitor_id in (select unnest(?)) and not exists ("
-            "select 1 from facts where facts.event_id = known.event_id)",
+            "select 1 from facts where facts.event_id = known.event_id) "
+            f"and not exists (select 1 from {SUPPRESSED} where {_IS_NAMED})",
             [missing],
         )
         connection.execute("insert into loaded select unnest(?)", [missing])
 
-    def forget_suppressed(self, suppressed: str) -> list[str]:
-        """Removes the facts and timers of whom the relation `suppressed` names; returns
-        the visitors whom that may have changed. The caller holds a transaction."""
-        is_named = (
-            "(key_type = 'visitor' and key_value = visitor_id) "
-            "or (key_type = 'user' and key_value = user_id)"
-        )
+    def visitors_of(self, release: Path, users: str) -> list[str]:
+        """Visitors that are of one of the accounts in the relation `users (user_id)`, as
+        far as the release and what came since tell it."""
         visitors = self.connection.execute(
-            f"select visitor_id from facts, {suppressed} where {is_named} union "
-            f"select key_value from {suppressed} where key_type = 'visitor'"
+            f"select visitor_id from {_file(accounts_file(release))} "
+            f"where user_id in (from {users}) union select visitor_id from facts "
+            f"where batch is not null and user_id in (from {users})"
         ).fetchall()
-        self.connection.execute(
-            f"delete from facts using {suppressed} where {is_named}"
+        return [visitor for (visitor,) in visitors]
+
+    def forget_suppressed(self, release: Path, person_models: Sequence[str]) -> list[str]:
+        """Removes the facts and timers of whom the relation `SUPPRESSED` names; returns
+        the visitors whom that may have changed. The others of their persons are due at
+        once in `person_models`. The caller holds a transaction."""
+        connection = self.connection
+        visitors = connection.execute(
+            f"select visitor_id from facts, {SUPPRESSED} where {_IS_NAMED} union "
+            f"select key_value from {SUPPRESSED} where key_type = 'visitor'"
+        ).fetchall()
+        connection.execute(
+            "create or replace temp table users_named as select user_id from "
+            f"{_file(accounts_file(release))}, {SUPPRESSED} where {_IS_NAMED} union "
+            f"select user_id from facts, {SUPPRESSED} where {_IS_NAMED}"
         )
-        self.connection.execute(
-            f"delete from timers using {suppressed} "
+        others = self.visitors_of(release, "users_named")
+        connection.execute(f"delete from facts using {SUPPRESSED} where {_IS_NAMED}")
+        connection.execute(
+            "insert into timers select model, visitor_id, timestamp '1970-01-01' "
+            "from (select unnest(?) as model), (select unnest(?) as visitor_id)",
+            [list(person_models), others],
+        )
+        connection.execute(
+            f"delete from timers using {SUPPRESSED} "
             "where key_type = 'visitor' and key_value = entity_id"
         )
         return sorted(visitor for (visitor,) in visitors)
@@ -226,6 +250,12 @@ class State:
         if self.note("version") not in (None, VERSION):
             self.forget()
         self.write_note("version", VERSION)
+
+
+_IS_NAMED = (
+    "((key_type = 'visitor' and key_value = visitor_id) "
+    "or (key_type = 'user' and key_value = user_id))"
+)
 
 
 def _file(path: Path) -> str:

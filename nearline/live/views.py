@@ -29,6 +29,7 @@ class LiveView:
 
     `stored` is what the online store knows it as; `columns` selects from the model's rows
     what is stored, over which `fingerprint` tells values apart.
+    `is_of_persons`: its values take in what the person's other visitors did.
     `tile_minutes`: where set, what arrives becomes known at the end of its tile only.
     """
 
@@ -41,6 +42,7 @@ class LiveView:
     kinds: "Mapping[str, ValueType]"
     encode_key: "Callable[[str], bytes]"
     tile_minutes: int | None
+    is_of_persons: bool
 
     @property
     def is_of_visitors(self) -> bool:
@@ -79,4 +81,5 @@ def _live_views(
             kinds={name: kinds[name] for name in source.features},
             encode_key=key_encoder(source.join_key),
             tile_minutes=meta.get("tile_minutes"),
+            is_of_persons=view.entities == ["person"],
         )

@@ -1,8 +1,10 @@
 """What a release takes along for `nearline live`: its SQL, facts by visitor, timers.
 
 `live/features.json` holds the compiled SQL of each feature model, `live/facts.parquet`
-the facts that it reads, ordered by visitor so that one visitor's are found fast, and
-`live/timers.parquet` when values change next if nothing arrives. Nobody else reads them.
+the facts that it reads, ordered by visitor so that one visitor's are found fast,
+`live/accounts.parquet` which visitors are of an account, `live/unlinks.parquet` what an
+operator took apart, and `live/timers.parquet` when values change next if nothing arrives.
+Nobody else reads them.
 """
 
 import json
@@ -17,6 +19,7 @@ FOLDER = "live"
 FACTS, CLOCK = "int_events__feature_facts", "int_features__clock"
 ARRIVALS, ARRIVED_FACTS = "live_arrivals", "live_feature_facts"
 SUPPRESSED = "stg_privacy__suppressed_keys"
+UNLINKS, ACCOUNTS = "stg_identity__unlinks", "live_accounts"
 """Relations by the names that the compiled SQL has for them."""
 
 # Visitors are looked up by hundreds: a group is what is read for one.
@@ -34,12 +37,22 @@ class LiveModel:
 
     @property
     def entity_column(self) -> str:
-        """The key of a feature model, by its name: `ftr_visitor__…` has `visitor_id`."""
-        return f"{self.name.removeprefix('ftr_').split('__')[0]}_id"
+        """The key of a feature model, by its name: `ftr_visitor__…` has `visitor_id`, and
+        `ftr_person__…`, whose values are filed under visitors, has it too."""
+        entity = self.name.removeprefix("ftr_").split("__")[0]
+        return "visitor_id" if entity == "person" else f"{entity}_id"
 
 
 def facts_file(release: Path) -> Path:
     return release / FOLDER / "facts.parquet"
+
+
+def accounts_file(release: Path) -> Path:
+    return release / FOLDER / "accounts.parquet"
+
+
+def unlinks_file(release: Path) -> Path:
+    return release / FOLDER / "unlinks.parquet"
 
 
 def timers_file(release: Path) -> Path:
@@ -78,6 +91,16 @@ def write_live_files(warehouse: "duckdb.DuckDBPyConnection", draft: Path) -> Non
         f"copy (select * exclude (change_seq) from {FACTS} "
         f"order by visitor_id, received_at, event_id) to {_quoted(facts_file(draft))} "
         f"(format parquet, compression zstd, row_group_size {_ROWS_A_GROUP})"
+    )
+    warehouse.execute(
+        f"copy (select distinct user_id, visitor_id from {ACCOUNTS} where is_of_the_last "
+        f"order by user_id, visitor_id) to {_quoted(accounts_file(draft))} "
+        f"(format parquet, compression zstd, row_group_size {_ROWS_A_GROUP})"
+    )
+    warehouse.execute(
+        f"copy (from {UNLINKS} where identifier in (select visitor_id from {FACTS})) "
+        f"to {_quoted(unlinks_file(draft))} "
+        "(format parquet, compression zstd)"
     )
     _write_timers(warehouse, draft, models)
     text = json.dumps([asdict(model) for model in models], indent=1)

@@ -185,7 +185,7 @@ def test_what_is_online_equals_the_table_at_that_moment(
     compared = differing = 0
     told: list[str] = []
     for table in readings[0].values:
-        key = f"{table.removeprefix('ftr_').split('__')[0]}_id"
+        key = "item_id" if table.startswith("ftr_item__") else "visitor_id"
         for reading in readings:
             at = reading.at.replace(tzinfo=None)
             wanted = {

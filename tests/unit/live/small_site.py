@@ -1,7 +1,8 @@
-"""A home with a release of two small views, a log and a clock, without dbt.
+"""A home with a release of three small views, a log and a clock, without dbt.
 
-The views are SQL of the same form as those that dbt compiles: views of a visitor's pages
-in five minutes, which expire at once and not by hops, and each item's views by the hour.
+The views are SQL of the same form as those that dbt compiles: a visitor's pages in five
+minutes, which expire at once and not by hops, all pages of a person, who is whoever ever
+signed in to the same account, and each item's views by the hour.
 That dbt's own SQL is run is for `tests/dbt/test_live.py`.
 """
 
@@ -19,7 +20,13 @@ from nearline.landing.log_positions import log_identity
 from nearline.live.processor import Batch, Processor
 from nearline.log import EVENTS, NewRecord, open_log
 from nearline.online.configuration import reader_configuration
-from nearline.publication.live_files import LiveModel, facts_file, timers_file
+from nearline.publication.live_files import (
+    LiveModel,
+    accounts_file,
+    facts_file,
+    timers_file,
+    unlinks_file,
+)
 from nearline.publication.releases import MANIFEST, publish
 from nearline.settings import Settings
 
@@ -76,7 +83,39 @@ from tiled
 group by item_id, known_at
 """
 
+_ACCOUNTS = """
+select
+    visitor_id, user_id, cast(null as timestamp) as ends_at, true as is_of_the_last
+from int_events__feature_facts
+where user_id is not null
+group by visitor_id, user_id
+"""
+
+_PAGES_OF_PERSONS = f"""
+with accounts as ({_ACCOUNTS}),
+members as (
+    select distinct mine.visitor_id, theirs.visitor_id as member_id
+    from accounts as mine inner join accounts as theirs using (user_id)
+    union
+    select visitor_id, visitor_id from int_events__feature_facts
+)
+select
+    members.visitor_id,
+    max(received_at) as event_timestamp,
+    max(received_at) as created_timestamp,
+    cast(sum(page_view_count) as bigint) as pages,
+from members
+inner join int_events__feature_facts as facts on members.member_id = facts.visitor_id
+group by members.visitor_id
+"""
+
 MODELS = {
+    "live_accounts": LiveModel("live_accounts", _ACCOUNTS, {}),
+    "ftr_person__pages": LiveModel(
+        "ftr_person__pages",
+        _PAGES_OF_PERSONS,
+        {"feature_view": {"freshness_seconds": 5}},
+    ),
     "live_feature_facts": LiveModel("live_feature_facts", _FACTS, {}),
     "ftr_visitor__pages": LiveModel(
         "ftr_visitor__pages", _PAGES, {"feature_view": {"freshness_seconds": 5}}
@@ -94,6 +133,7 @@ from feast import Entity, FeatureView, Field, FileSource, ValueType
 from feast.types import Int64, String
 
 visitor = Entity(name="visitor", join_keys=["visitor_id"], value_type=ValueType.STRING)
+person = Entity(name="person", join_keys=["visitor_id"], value_type=ValueType.STRING)
 item = Entity(name="item", join_keys=["item_id"], value_type=ValueType.STRING)
 
 
@@ -114,6 +154,7 @@ def _view(name, entity, key, feature):
 
 pages = _view("visitor__pages", visitor, "visitor_id", "pages_5m")
 views = _view("item__views", item, "item_id", "views")
+person_pages = _view("person__pages", person, "visitor_id", "pages")
 """
 
 
@@ -196,6 +237,15 @@ class SmallSite:
                     ],
                 )
             connection.execute(f"copy facts to '{facts_file(folder)}' (format parquet)")
+            connection.execute(
+                "copy (select distinct user_id, visitor_id from facts "
+                f"where user_id is not null) to '{accounts_file(folder)}' "
+                "(format parquet)"
+            )
+            connection.execute(
+                "copy (select '' as identifier limit 0) "
+                f"to '{unlinks_file(folder)}' (format parquet)"
+            )
             connection.execute(
                 "create table timers (model varchar, entity_id varchar, due_at timestamp)"
             )

@@ -1,0 +1,1 @@
+{{ of_persons(visitor_cart('facts_of_persons')) }}

@@ -1,0 +1,1 @@
+{{ of_persons(visitor_recency('facts_of_persons')) }}

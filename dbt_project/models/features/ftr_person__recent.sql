@@ -1,0 +1,1 @@
+{{ of_persons(visitor_recent('facts_of_persons')) }}
