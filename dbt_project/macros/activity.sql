@@ -4,13 +4,7 @@
     no other relation is given, as in `of_persons`.
 #}
 {% macro visitor_activity(window, facts=none) -%}
-{%- set counts = [
-    'page_view_count',
-    'item_view_count',
-    'add_to_cart_count',
-    'purchase_count',
-    'revenue_cents',
-] -%}
+{%- set counts = activity_counts() -%}
 with
 
 events as (
@@ -35,6 +29,15 @@ select
     {% endfor -%}
     engaged_milliseconds / 1000.0 as engaged_seconds_{{ window }},
 from values_at_change_points
+{%- endmacro %}
+
+{# Likewise of a person, under each of its visitors. #}
+{% macro person_activity(window) -%}
+{%- set nothing = {'engaged_seconds_' ~ window: 0} -%}
+{%- for count in activity_counts() -%}
+{%- do nothing.update({count ~ '_' ~ window: 0}) -%}
+{%- endfor -%}
+{{ of_persons(visitor_activity(window, 'facts_of_persons'), nothing) }}
 {%- endmacro %}
 
 {# Likewise of an item, known at the end of each tile. #}
@@ -64,4 +67,14 @@ select
     add_to_cart_count as add_to_cart_count_{{ window }},
     purchase_count as purchase_count_{{ window }},
 from values_at_change_points
+{%- endmacro %}
+
+{% macro activity_counts() -%}
+{{ return([
+    'page_view_count',
+    'item_view_count',
+    'add_to_cart_count',
+    'purchase_count',
+    'revenue_cents',
+]) }}
 {%- endmacro %}

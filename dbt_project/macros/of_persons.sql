@@ -1,7 +1,8 @@
 {#
     A feature of visitors as one of persons, as a whole model: `made` is the SQL of a
     visitor's feature over the relation `facts_of_persons`. It reads there, for a visitor, what
-    all visitors of its person did, and its rows are filed under each of them.
+    all visitors of its person did, and its rows are filed under each of them. `nothing`
+    are a visitor's values, by column, before it did anything; those not named are null.
 
     Which visitors are one person is told by what was known at the moment: those whose latest
     signed-in event has the same account (ADR 23). A visitor's time is cut into spells in
@@ -10,7 +11,7 @@
     after the spell's end is dropped. So a merge or an unlink is one new row for each of
     those whom it concerns, and changes none before it.
 #}
-{% macro of_persons(made) -%}
+{% macro of_persons(made, nothing={}) -%}
 with
 
 {{ accounts_of_visitors() }},
@@ -21,12 +22,45 @@ made as (
 
     {{ made | indent }}
 
+),
+
+values_of_spells as (
+
+    select made.* replace (coalesce(spells.visitor_id, made.visitor_id) as visitor_id),
+    from made
+    left join spells on made.visitor_id = spells.spell_id
+    where spells.ends_at is null or made.event_timestamp < spells.ends_at
+
+),
+
+-- A spell whose visitors have done nothing that counts has no value of its own: without a
+-- row, that of the spell before it would go on.
+beginnings_with_nothing as (
+
+    select
+        spells.visitor_id,
+        spells.begins_at as event_timestamp,
+        spells.begins_at as created_timestamp,
+        {%- for column, value in nothing.items() %}
+        {{ value }} as {{ column }},
+        {%- endfor %}
+    from spells
+    cross join {{ ref('int_features__clock') }} as clock
+    anti join values_of_spells
+        on
+            spells.visitor_id = values_of_spells.visitor_id
+            and spells.begins_at = values_of_spells.event_timestamp
+    where
+        not spells.is_first
+        and spells.begins_at <= clock.known_up_to
+
 )
 
-select made.* replace (coalesce(spells.visitor_id, made.visitor_id) as visitor_id),
-from made
-left join spells on made.visitor_id = spells.spell_id
-where spells.ends_at is null or made.event_timestamp < spells.ends_at
+select * from values_of_spells
+
+union all by name
+
+select * from beginnings_with_nothing
 {%- endmacro %}
 
 {#
@@ -74,7 +108,7 @@ signed_in as (
 
 ),
 
--- Taken apart, a visitor is of no account until it signs in anew.
+-- Taken apart, a visitor is of no account until it signs in to another.
 signed_in_or_out as (
 
     select
@@ -206,6 +240,7 @@ spells as (
         visitor_id || ' ' || row_number() over visitor_in_order as spell_id,
         begins_at,
         lead(begins_at) over visitor_in_order as ends_at,
+        row_number() over visitor_in_order = 1 as is_first,
     from spell_beginnings
     window visitor_in_order as (partition by visitor_id order by begins_at)
 

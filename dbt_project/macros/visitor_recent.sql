@@ -1,5 +1,6 @@
 {#
-    Lists of the last things that a visitor viewed, put into the cart and bought, as a whole model; `facts` as in `visitor_activity`.
+    Lists of the last things that a visitor viewed, put into the cart and bought, as a
+    whole model; `facts` as in `visitor_activity`.
 #}
 {% macro visitor_recent(facts=none) -%}
 {#- The list's name, what it is of, and which event it is told by. -#}

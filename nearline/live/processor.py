@@ -335,9 +335,7 @@ class Processor:
             f"create or replace temp table {UNLINKS} as "
             f"from read_parquet('{unlinks_file(release)}')"
         )
-        return _Release(
-            release, views, models[ARRIVED_FACTS].sql, models[ACCOUNTS].sql
-        )
+        return _Release(release, views, models[ARRIVED_FACTS].sql, models[ACCOUNTS].sql)
 
     def _follow_suppression(self) -> None:
         """Takes up a change of the suppression list, and forgets whom it names."""
@@ -356,17 +354,25 @@ class Processor:
         # The state is the last to forget: as long as the store is away, it still knows
         # whose values have to go.
         with self._state.transaction():
-            gone = self._state.forget_suppressed(
+            gone, others = self._state.forget_suppressed(
                 self._release.folder, self._release.person_models
             )
-            for view in self._release.views if gone else ():
+            for view in self._release.views:
                 if view.is_of_visitors:
-                    self._values.delete(view.stored, [view.encode_key(v) for v in gone])
-            self._connection.execute(
-                "delete from served where list_contains(cast(? as varchar[]), entity_id)",
-                [gone],
-            )
+                    # Made anew in this batch: over a value that rests on more, one of an
+                    # earlier moment would not be written.
+                    whose = {*gone, *(others if view.is_of_persons else ())}
+                    self._forget_values(view, sorted(whose))
         self._suppression = found
+
+    def _forget_values(self, view: LiveView, visitors: Sequence[str]) -> None:
+        if visitors:
+            self._values.delete(view.stored, [view.encode_key(v) for v in visitors])
+            self._connection.execute(
+                "delete from served where view = ? "
+                "and list_contains(cast(? as varchar[]), entity_id)",
+                [view.name, visitors],
+            )
 
     def _add_facts(
         self, records: Sequence[LogRecord], arrivals: Arrivals

@@ -197,10 +197,14 @@ class State:
         ).fetchall()
         return [visitor for (visitor,) in visitors]
 
-    def forget_suppressed(self, release: Path, person_models: Sequence[str]) -> list[str]:
-        """Removes the facts and timers of whom the relation `SUPPRESSED` names; returns
-        the visitors whom that may have changed. The others of their persons are due at
-        once in `person_models`. The caller holds a transaction."""
+    def forget_suppressed(
+        self, release: Path, person_models: Sequence[str]
+    ) -> tuple[list[str], list[str]]:
+        """Removes the facts and timers of whom the relation `SUPPRESSED` names.
+
+        Returns the visitors whom that may have changed, and the others of their persons,
+        who are due at once in `person_models`. The caller holds a transaction.
+        """
         connection = self.connection
         visitors = connection.execute(
             f"select visitor_id from facts, {SUPPRESSED} where {_IS_NAMED} union "
@@ -222,7 +226,7 @@ class State:
             f"delete from timers using {SUPPRESSED} "
             "where key_type = 'visitor' and key_value = entity_id"
         )
-        return sorted(visitor for (visitor,) in visitors)
+        return sorted(visitor for (visitor,) in visitors), others
 
     def _batches_beyond(self, release_positions: Mapping[int, int]) -> list[int]:
         rows = self.connection.execute(

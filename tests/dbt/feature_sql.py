@@ -3,20 +3,26 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pytest
+
+from tests.dbt.random_facts import TYPES
 
 Row = dict[str, Any]
 
 FACTS, CLOCK = "int_events__feature_facts", "int_features__clock"
+UNLINKS = "stg_identity__unlinks"
 FAR_FUTURE = datetime(9999, 1, 1)
 
-_RELATION = re.compile(rf'(?:"[^"]+"\.){{1,2}}"({FACTS}|{CLOCK})"')
+_CLOCK_COLUMNS = ("event_timestamp", "created_timestamp")
+_RELATION = re.compile(rf'(?:"[^"]+"\.){{1,2}}"({FACTS}|{CLOCK}|{UNLINKS})"')
 _ANY_RELATION = re.compile(r'"[^"]+"\."[^"]+"\."([^"]+)"')
 
 
@@ -28,7 +34,14 @@ class FeatureSql:
     sql: str
 
     @property
+    def is_of_persons(self) -> bool:
+        return self.model.startswith("ftr_person__")
+
+    @property
     def entity(self) -> str:
+        """The key of its rows; a person's are kept under each of its visitors."""
+        if self.is_of_persons:
+            return "visitor_id"
         return f"{self.model.removeprefix('ftr_').split('__')[0]}_id"
 
     def rows(
@@ -72,3 +85,46 @@ def by_entity(entity: str, rows: Iterable[Row]) -> dict[str, list[Row]]:
     for row in rows:
         found[row[entity]].append(row)
     return found
+
+
+def connect(facts: Sequence[Row]) -> duckdb.DuckDBPyConnection:
+    """A database of its own that holds these facts; nobody was unlinked."""
+    connection = duckdb.connect()
+    connection.execute("set timezone = 'UTC'")
+    columns = {name: [fact[name] for fact in facts] for name in TYPES}
+    connection.register("given", pa.table(columns))
+    typed = ", ".join(
+        f"cast({name} as {kind}) as {name}" for name, kind in TYPES.items()
+    )
+    connection.execute(f"create table all_facts as select {typed} from given")
+    connection.execute(f"create view {FACTS} as select * from all_facts")
+    connection.execute(
+        f"create table {UNLINKS} (identifier_type varchar, identifier varchar, "
+        "other_identifier_type varchar, other_identifier varchar, unlinked_at timestamp)"
+    )
+    return connection
+
+
+def table_rows(
+    connection: duckdb.DuckDBPyConnection, feature: FeatureSql, facts: Sequence[Row]
+) -> dict[str, list[Row]]:
+    """The model as a table: all rows up to the last arrival."""
+    return feature.rows(connection, None, max(fact["received_at"] for fact in facts))
+
+
+def until_next_arrival(rows: list[Row], now: datetime, until: datetime) -> list[Row]:
+    """The newest row at `now`, and those after it before `until`."""
+    past = [row for row in rows if row["event_timestamp"] <= now]
+    return past[-1:] + [row for row in rows if now < row["event_timestamp"] < until]
+
+
+def values(row: Row, feature: FeatureSql) -> Row:
+    keys = (*_CLOCK_COLUMNS, feature.entity)
+    return {name: value for name, value in row.items() if name not in keys}
+
+
+def approximate(expected: Row) -> Row:
+    return {
+        name: pytest.approx(value) if isinstance(value, float) else value
+        for name, value in expected.items()
+    }

@@ -152,3 +152,13 @@ def _line(rng: random.Random) -> Row:
         "quantity": rng.randint(1, 3),
     }
     return {name: value for name, value in line.items() if rng.random() < 0.9}
+
+
+def signed_in(facts: list[Row], rng: random.Random) -> list[Row]:
+    """The same facts, some of them of somebody who had signed in: visitors take turns on
+    few accounts."""
+    share = rng.choice((0.03, 0.15, 0.5))
+    return [
+        fact | {"user_id": f"u{rng.randint(0, 2)}" if rng.random() < share else None}
+        for fact in facts
+    ]

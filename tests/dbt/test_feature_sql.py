@@ -7,15 +7,19 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-import duckdb
 import pytest
 
 from tests.dbt.feature_sql import (
     FACTS,
     FAR_FUTURE,
     FeatureSql,
+    approximate,
     by_entity,
     compiled_features,
+    connect,
+    table_rows,
+    until_next_arrival,
+    values,
 )
 from tests.dbt.random_facts import TYPES, random_facts
 from tests.dbt.reference_features import (
@@ -57,13 +61,17 @@ REFERENCES: dict[str, Callable[[Iterable[Row], datetime], Row]] = {
 }
 SEEDS = range(6)
 
-_CLOCK_COLUMNS = ("event_timestamp", "created_timestamp")
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 @pytest.fixture(scope="module")
 def features(in_pieces: Warehouse) -> dict[str, FeatureSql]:
-    return {feature.model: feature for feature in compiled_features(in_pieces.target)}
+    """By model; those of persons have tests of their own."""
+    return {
+        feature.model: feature
+        for feature in compiled_features(in_pieces.target)
+        if not feature.is_of_persons
+    }
 
 
 @pytest.fixture(scope="module")
@@ -116,29 +124,6 @@ def test_live_clock_over_a_shop_gives_the_rows_of_the_table(
 ) -> None:
     for feature in features.values():
         assert compare_live(feature, shop_facts, random.Random(5), moments=8) > 10
-
-
-def connect(facts: Sequence[Row]) -> duckdb.DuckDBPyConnection:
-    """A database of its own that holds these facts."""
-    import pyarrow
-
-    connection = duckdb.connect()
-    connection.execute("set timezone = 'UTC'")
-    columns = {name: [fact[name] for fact in facts] for name in TYPES}
-    connection.register("given", pyarrow.table(columns))
-    typed = ", ".join(
-        f"cast({name} as {kind}) as {name}" for name, kind in TYPES.items()
-    )
-    connection.execute(f"create table all_facts as select {typed} from given")
-    connection.execute(f"create view {FACTS} as select * from all_facts")
-    return connection
-
-
-def table_rows(
-    connection: duckdb.DuckDBPyConnection, feature: FeatureSql, facts: Sequence[Row]
-) -> dict[str, list[Row]]:
-    """The model as a table: all rows up to the last arrival."""
-    return feature.rows(connection, None, max(fact["received_at"] for fact in facts))
 
 
 def check_against(
@@ -204,21 +189,3 @@ def compare_live(
                 assert found == expected, (feature.model, entity, now)
                 compared += len(found)
     return compared
-
-
-def until_next_arrival(rows: list[Row], now: datetime, until: datetime) -> list[Row]:
-    """The newest row at `now`, and those after it before `until`."""
-    past = [row for row in rows if row["event_timestamp"] <= now]
-    return past[-1:] + [row for row in rows if now < row["event_timestamp"] < until]
-
-
-def values(row: Row, feature: FeatureSql) -> Row:
-    keys = (*_CLOCK_COLUMNS, feature.entity)
-    return {name: value for name, value in row.items() if name not in keys}
-
-
-def approximate(expected: Row) -> Row:
-    return {
-        name: pytest.approx(value) if isinstance(value, float) else value
-        for name, value in expected.items()
-    }

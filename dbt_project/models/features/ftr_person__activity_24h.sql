@@ -1,1 +1,1 @@
-{{ of_persons(visitor_activity('24h', 'facts_of_persons')) }}
+{{ person_activity('24h') }}

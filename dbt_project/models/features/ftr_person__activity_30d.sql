@@ -1,1 +1,1 @@
-{{ of_persons(visitor_activity('30d', 'facts_of_persons')) }}
+{{ person_activity('30d') }}

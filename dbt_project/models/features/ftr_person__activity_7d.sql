@@ -1,1 +1,1 @@
-{{ of_persons(visitor_activity('7d', 'facts_of_persons')) }}
+{{ person_activity('7d') }}

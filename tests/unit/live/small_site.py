@@ -310,6 +310,9 @@ class SmallSite:
     def pages(self, *visitors: str) -> list[int | None]:
         return self.online("visitor__pages", *(f"v_0000{name}" for name in visitors))
 
+    def person_pages(self, *visitors: str) -> list[int | None]:
+        return self.online("person__pages", *(f"v_0000{name}" for name in visitors))
+
 
 def run_until_idle(processor: Processor) -> list[Batch]:
     batches = []

@@ -214,6 +214,61 @@ def test_whoever_is_suppressed_leaves_state_and_store(site: SmallSite) -> None:
     assert left == [("v_0000eve",)]
 
 
+def test_what_one_visitor_of_a_person_does_is_told_of_all_of_them(
+    site: SmallSite,
+) -> None:
+    site.arrive(
+        site.event("1", "phone", user_id="u_0000ada"),
+        site.event("2", "laptop"),
+        site.event("3", "eve"),
+    )
+    with site.processor() as processor:
+        run_until_idle(processor)
+        apart = site.person_pages("phone", "laptop", "eve")
+        site.pass_time(seconds=1)
+        site.arrive(site.event("4", "laptop", user_id="u_0000ada"))
+        run_until_idle(processor)
+
+    assert apart == [1, 1, 1]
+    assert site.person_pages("phone", "laptop", "eve") == [3, 3, 1]
+    assert site.pages("phone", "laptop", "eve") == [1, 2, 1]
+
+
+def test_visitor_that_only_the_release_knows_is_told_of_by_the_others_of_its_person(
+    site: SmallSite,
+) -> None:
+    facts = [site.event("1", "phone", user_id="u_0000ada"), site.event("2", "phone")]
+    site.release("20260501T000001Z", facts)
+    site.pass_time(minutes=1)
+    site.arrive(site.event("3", "laptop", user_id="u_0000ada"))
+    site.process()
+
+    assert site.person_pages("phone", "laptop") == [3, 3]
+
+
+@pytest.mark.parametrize("is_in_release", [False, True])
+def test_whoever_is_suppressed_leaves_the_values_of_the_others_of_the_person(
+    site: SmallSite, is_in_release: bool
+) -> None:
+    phone = site.event("1", "phone", user_id="u_0000ada")
+    site.pass_time(minutes=1)
+    laptop = [site.event(id_, "laptop", user_id="u_0000ada") for id_ in ("2", "3")]
+    if is_in_release:
+        site.release("20260501T000001Z", [phone, *laptop])
+        site.pass_time(seconds=1)
+        site.arrive(site.event("4", "phone"))
+    else:
+        site.arrive(phone, *laptop)
+    with site.processor() as processor:
+        run_until_idle(processor)
+        before = site.person_pages("phone", "laptop")
+        suppress(site.settings, "visitor", "v_0000laptop", "erased", site.now)
+        run_until_idle(processor)
+
+    assert before == [3 + is_in_release] * 2
+    assert site.person_pages("phone", "laptop") == [1 + is_in_release, None]
+
+
 def test_what_has_expired_is_missing(site: SmallSite) -> None:
     with site.processor() as processor:
         site.view_page("1")
