@@ -215,7 +215,7 @@ def _view_model(model: _Model) -> ViewModel:
     entity = meta["entity"]
     if entity not in JOIN_KEYS:
         raise model.refuse(
-            f"feature_view.entity is {entity!r}; use {' or '.join(sorted(JOIN_KEYS))}"
+            f"feature_view.entity is {entity!r}; use one of {', '.join(sorted(JOIN_KEYS))}"
         )
     # The check of consent goes by the table's name.
     if not model.name.startswith(f"ftr_{entity}__"):

@@ -43,7 +43,6 @@ from nearline.publication.live_files import (
     UNLINKS,
     facts_file,
     read_live_models,
-    unlinks_file,
 )
 from nearline.publication.releases import read_manifest
 from nearline.settings import Settings
@@ -163,6 +162,7 @@ class Processor:
             self._release = self._adopt(settings.published.resolve())
             # No file's, so that the first look takes up what is listed.
             self._suppression: _Stamp | None = (-1, -1, -1)
+            self._unlinks: _Stamp | None = (-1, -1, -1)
         except BaseException:
             self._opened.close()
             raise
@@ -203,6 +203,7 @@ class Processor:
         if published != self._release.folder:
             self._release = self._adopt(published)
         self._follow_suppression()
+        self._follow_unlinks()
         looked_at = self._clock()
         records, is_behind = self._read()
         arrivals = read_arrivals(records, looked_at)
@@ -331,10 +332,6 @@ class Processor:
         self._connection.execute("delete from served")
         for view in views:
             self._values.prepare(view.stored)
-        self._connection.execute(
-            f"create or replace temp table {UNLINKS} as "
-            f"from read_parquet('{unlinks_file(release)}')"
-        )
         return _Release(release, views, models[ARRIVED_FACTS].sql, models[ACCOUNTS].sql)
 
     def _follow_suppression(self) -> None:
@@ -364,6 +361,40 @@ class Processor:
                     whose = {*gone, *(others if view.is_of_persons else ())}
                     self._forget_values(view, sorted(whose))
         self._suppression = found
+
+    def _follow_unlinks(self) -> None:
+        """Takes up what an operator took apart or put together again, and makes the
+        values of whom that concerns due."""
+        found = _stamp(self._settings.unlinks)
+        if found == self._unlinks:
+            return
+        connection = self._connection
+        with self._state.transaction():
+            connection.execute(
+                f"create temp table if not exists {UNLINKS} (identifier_type varchar, "
+                "identifier varchar, other_identifier_type varchar, "
+                "other_identifier varchar, unlinked_at timestamp)"
+            )
+            connection.execute(
+                "create or replace temp table users_concerned as "
+                f"select other_identifier as user_id from {UNLINKS}"
+            )
+            connection.execute(f"delete from {UNLINKS}")
+            if found is not None:
+                connection.execute(
+                    f"insert into {UNLINKS} select identifier_type, identifier, "
+                    "other_identifier_type, other_identifier, unlinked_at "
+                    f"from read_parquet('{self._settings.unlinks}')"
+                )
+            connection.execute(
+                "insert into users_concerned "
+                f"select other_identifier as user_id from {UNLINKS}"
+            )
+            self._state.wake(
+                self._release.person_models,
+                self._state.visitors_of(self._release.folder, "users_concerned"),
+            )
+        self._unlinks = found
 
     def _forget_values(self, view: LiveView, visitors: Sequence[str]) -> None:
         if visitors:

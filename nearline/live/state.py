@@ -197,6 +197,14 @@ class State:
         ).fetchall()
         return [visitor for (visitor,) in visitors]
 
+    def wake(self, models: Sequence[str], visitors: Sequence[str]) -> None:
+        """Makes these visitors' values due at once."""
+        self.connection.execute(
+            "insert into timers select model, visitor_id, timestamp '1970-01-01' "
+            "from (select unnest(?) as model), (select unnest(?) as visitor_id)",
+            [list(models), list(visitors)],
+        )
+
     def forget_suppressed(
         self, release: Path, person_models: Sequence[str]
     ) -> tuple[list[str], list[str]]:
@@ -217,11 +225,7 @@ class State:
         )
         others = self.visitors_of(release, "users_named")
         connection.execute(f"delete from facts using {SUPPRESSED} where {_IS_NAMED}")
-        connection.execute(
-            "insert into timers select model, visitor_id, timestamp '1970-01-01' "
-            "from (select unnest(?) as model), (select unnest(?) as visitor_id)",
-            [list(person_models), others],
-        )
+        self.wake(person_models, others)
         connection.execute(
             f"delete from timers using {SUPPRESSED} "
             "where key_type = 'visitor' and key_value = entity_id"

@@ -2,9 +2,8 @@
 
 `live/features.json` holds the compiled SQL of each feature model, `live/facts.parquet`
 the facts that it reads, ordered by visitor so that one visitor's are found fast,
-`live/accounts.parquet` which visitors are of an account, `live/unlinks.parquet` what an
-operator took apart, and `live/timers.parquet` when values change next if nothing arrives.
-Nobody else reads them.
+`live/accounts.parquet` which visitors are of an account, and `live/timers.parquet` when
+values change next if nothing arrives. Nobody else reads them.
 """
 
 import json
@@ -51,10 +50,6 @@ def accounts_file(release: Path) -> Path:
     return release / FOLDER / "accounts.parquet"
 
 
-def unlinks_file(release: Path) -> Path:
-    return release / FOLDER / "unlinks.parquet"
-
-
 def timers_file(release: Path) -> Path:
     return release / FOLDER / "timers.parquet"
 
@@ -96,11 +91,6 @@ def write_live_files(warehouse: "duckdb.DuckDBPyConnection", draft: Path) -> Non
         f"copy (select distinct user_id, visitor_id from {ACCOUNTS} where is_of_the_last "
         f"order by user_id, visitor_id) to {_quoted(accounts_file(draft))} "
         f"(format parquet, compression zstd, row_group_size {_ROWS_A_GROUP})"
-    )
-    warehouse.execute(
-        f"copy (from {UNLINKS} where identifier in (select visitor_id from {FACTS})) "
-        f"to {_quoted(unlinks_file(draft))} "
-        "(format parquet, compression zstd)"
     )
     _write_timers(warehouse, draft, models)
     text = json.dumps([asdict(model) for model in models], indent=1)

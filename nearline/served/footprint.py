@@ -61,9 +61,22 @@ def _in_release(settings: Settings, keys: list[tuple[KeyType, str]]) -> set[Enti
                 where identifier_type = 'visitor'
                 union
                 select identifier from listed where identifier_type = 'visitor'
+            ),
+
+            -- Features go by accounts, not by today's persons.
+            accounts as (
+                select user_id
+                from {scan(release, "fct_events")}
+                semi join visitors using (visitor_id)
+                union
+                select identifier from listed where identifier_type = 'user'
             )
 
             select 'visitor_id' as entity_key, visitor_id as entity_id from visitors
+            union
+            select 'visitor_id', visitor_id
+            from {scan(release, "fct_events")}
+            semi join accounts using (user_id)
             union
             select 'item_id', item_id
             from {scan(release, "fct_events")}

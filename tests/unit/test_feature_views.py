@@ -134,7 +134,7 @@ def with_a_column_twice(model: Description) -> None:
         (with_meta(ttl=90), "feature_view.ttl is unknown; use name, version, entity"),
         (
             with_meta(entity="basket"),
-            "feature_view.entity is 'basket'; use item or visitor",
+            "feature_view.entity is 'basket'; use one of item, person, visitor",
         ),
         (
             with_meta(entity="item"),

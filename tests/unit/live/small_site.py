@@ -2,7 +2,7 @@
 
 The views are SQL of the same form as those that dbt compiles: a visitor's pages in five
 minutes, which expire at once and not by hops, all pages of a person, who is whoever ever
-signed in to the same account, and each item's views by the hour.
+signed in to the same account and was not unlinked from it, and each item's views by the hour.
 That dbt's own SQL is run is for `tests/dbt/test_live.py`.
 """
 
@@ -25,7 +25,6 @@ from nearline.publication.live_files import (
     accounts_file,
     facts_file,
     timers_file,
-    unlinks_file,
 )
 from nearline.publication.releases import MANIFEST, publish
 from nearline.settings import Settings
@@ -87,7 +86,10 @@ _ACCOUNTS = """
 select
     visitor_id, user_id, cast(null as timestamp) as ends_at, true as is_of_the_last
 from int_events__feature_facts
-where user_id is not null
+where user_id is not null and not exists (
+    select 1 from stg_identity__unlinks as unlinks
+    where identifier = visitor_id and other_identifier = user_id
+)
 group by visitor_id, user_id
 """
 
@@ -241,10 +243,6 @@ class SmallSite:
                 "copy (select distinct user_id, visitor_id from facts "
                 f"where user_id is not null) to '{accounts_file(folder)}' "
                 "(format parquet)"
-            )
-            connection.execute(
-                "copy (select '' as identifier limit 0) "
-                f"to '{unlinks_file(folder)}' (format parquet)"
             )
             connection.execute(
                 "create table timers (model varchar, entity_id varchar, due_at timestamp)"

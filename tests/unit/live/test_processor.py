@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nearline.errors import LockedError, NearlineError
+from nearline.identity.unlinks import Link, unlink
 from nearline.live.processor import Processor
 from nearline.privacy.suppression import suppress
 from nearline.settings import Settings
@@ -267,6 +268,26 @@ def test_whoever_is_suppressed_leaves_the_values_of_the_others_of_the_person(
 
     assert before == [3 + is_in_release] * 2
     assert site.person_pages("phone", "laptop") == [1 + is_in_release, None]
+
+
+def test_whoever_is_unlinked_is_apart_at_once(site: SmallSite) -> None:
+    phone = site.event("1", "phone", user_id="u_0000ada")
+    laptop = site.event("2", "laptop", user_id="u_0000ada")
+    site.release("20260501T000001Z", [phone, laptop])
+    link = Link("visitor", "v_0000laptop", "user", "u_0000ada")
+    site.pass_time(minutes=1)
+    with site.processor() as processor:
+        site.arrive(site.event("3", "phone"))
+        run_until_idle(processor)
+        together = site.person_pages("phone", "laptop")
+        site.pass_time(minutes=1)
+        unlink(site.settings, link, "shared", site.now)
+        run_until_idle(processor)
+        site.arrive(site.event("4", "laptop"))
+        run_until_idle(processor)
+
+    assert together == [3, 3]
+    assert site.person_pages("phone", "laptop") == [2, 2]
 
 
 def test_what_has_expired_is_missing(site: SmallSite) -> None:

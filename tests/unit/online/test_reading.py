@@ -139,7 +139,8 @@ def test_a_service_that_is_not_there_is_refused_in_words(
     settings: Settings, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        InputError, match="there are item_features_v1, visitor_features"
+        InputError,
+        match="there are item_features_v1, person_features_v1, visitor_features",
     ):
         FeatureReader(settings, "visitor_features_v9")
     with pytest.raises(InputError, match="nothing is online yet"):
