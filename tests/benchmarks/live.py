@@ -27,6 +27,7 @@ from pydantic import SecretStr
 
 from nearline.log import EVENTS, NewRecord, open_log
 from nearline.settings import Settings
+from tests.benchmarks.reads import measure_reads
 from tests.pipeline import ROOT, Home
 from tests.redis_servers import running_redis
 
@@ -63,14 +64,19 @@ def measure_live(folder: Path, seconds: float) -> str:
             "NEARLINE_REDIS_URL": server.url,
         }
         _publish(folder, environment)
-        live = stack.enter_context(_running("live", environment))
-        consumer = stack.enter_context(_bare_consumer(settings, server.url))
-        assert consumer.poll() is None
-        latencies = [
-            _measure_rate(settings, server, live.pid, rate, seconds) for rate in RATES
-        ]
+        with (
+            _running("live", environment) as live,
+            _bare_consumer(settings, server.url) as consumer,
+        ):
+            assert consumer.poll() is None
+            latencies = [
+                _measure_rate(settings, server, live.pid, rate, seconds)
+                for rate in RATES
+            ]
+        with server.client() as client:
+            reads = measure_reads(settings, client)
     drained, restarted = _measure_backlog(settings, environment)
-    return _report(latencies, drained, restarted, seconds)
+    return _report(latencies, drained, restarted, seconds) + "\n" + reads
 
 
 def _publish(folder: Path, environment: dict[str, str]) -> None:

@@ -1,0 +1,101 @@
+"""Reads through the Feast SDK, beside the same bytes asked of Redis in one command."""
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import redis
+
+from nearline.settings import Settings
+
+SERVICE = "visitor_features_v1"
+_WARM_UP = 200
+_READS = {1: 2_000, 100: 300}
+
+
+def measure_reads(settings: Settings, client: redis.Redis) -> str:
+    """The report's section; the store of `settings` is the Redis of `client`."""
+    from feast import FeatureStore
+    from feast.infra.online_stores.helpers import _mmh3
+
+    store = FeatureStore(repo_path=str(settings.online))
+    service = store.get_feature_service(SERVICE)
+    fields: list[Any] = []
+    for projection in service.feature_view_projections:
+        fields += [
+            _mmh3(f"{projection.name}:{feature.name}")
+            for feature in projection.features
+        ]
+        fields.append(f"_ts:{projection.name}")
+    keys = _keys_of_visitors(client, fields)
+    rng = random.Random(1)
+    lines = []
+    for count, reads in _READS.items():
+        asked = [rng.sample(sorted(keys), count) for _ in range(_WARM_UP + reads)]
+
+        def feast(visitors: Sequence[str]) -> None:
+            store.get_online_features(
+                features=service,
+                entity_rows=[{"visitor_id": visitor} for visitor in visitors],
+            )
+
+        def raw(visitors: Sequence[str]) -> None:
+            pipe = client.pipeline(transaction=False)
+            for visitor in visitors:
+                pipe.hmget(keys[visitor], fields)
+            pipe.execute()
+
+        ours, floor = _alternate(feast, raw, asked)
+        lines.append(
+            f"| {count} | {ours[0]:.2f} | {floor[0]:.2f} | {ours[0] / floor[0]:.1f} | "
+            f"{ours[1]:.2f} | {floor[1]:.2f} | {ours[1] / floor[1]:.1f} |"
+        )
+    table = "\n".join(lines)
+    features = len(fields) - len(service.feature_view_projections)
+    return f"""## Reads
+
+`get_online_features` of `{SERVICE}` ({len(service.feature_view_projections)} views,
+{features} features), the service object held, beside one `HMGET` an entity of the same
+fields in one pipeline, in turn. Milliseconds.
+
+| entities | p50 | raw | times | p99 | raw | times |
+|---|---|---|---|---|---|---|
+{table}
+"""
+
+
+def _keys_of_visitors(client: redis.Redis, fields: Sequence[Any]) -> dict[str, bytes]:
+    """Redis keys of visitors who have most of the fields, by visitor."""
+    found = {}
+    for key in client.scan_iter(count=1_000):
+        if b"v_" not in key or client.type(key) != b"hash" or key.startswith(b"bare:"):
+            continue
+        held: Any = client.hmget(key, fields)
+        if sum(value is not None for value in held) > 0.8 * len(fields):
+            # The id, as it stands in Feast's key.
+            visitor = key[key.index(b"v_") :].split(b"\x00")[0][:18].decode()
+            found[visitor] = key
+    assert len(found) >= max(_READS), "too few visitors in the store"
+    return found
+
+
+def _alternate(
+    one: Callable[[Sequence[str]], None],
+    other: Callable[[Sequence[str]], None],
+    asked: Sequence[Sequence[str]],
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Median and 99th percentile of each, in milliseconds."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for number, visitors in enumerate(asked):
+        for place, read in enumerate((one, other)):
+            began = time.perf_counter()
+            read(visitors)
+            if number >= _WARM_UP:
+                times[place].append((time.perf_counter() - began) * 1000)
+    first, second = (
+        (statistics.median(each), statistics.quantiles(each, n=100)[98])
+        for each in times
+    )
+    return first, second
