@@ -1,0 +1,69 @@
+"""The models by name, and what each can be asked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from nearline.errors import InputError
+
+if TYPE_CHECKING:
+    from nearline.recommend.models.protocol import Fit
+
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelKind:
+    """A model's name and where its `Fit` functions are, None where it has none.
+
+    `for_users` learns from users' histories and discovers items that they have not seen;
+    `for_sessions` learns from sessions and predicts the next item, seen or not.
+    """
+
+    name: str
+    for_users: str | None
+    for_sessions: str | None
+
+
+_ROOM = "nearline.recommend.models"
+
+MODELS: tuple[ModelKind, ...] = (
+    ModelKind(
+        "popularity",
+        f"{_ROOM}.popularity:fit_popularity",
+        f"{_ROOM}.popularity:fit_popularity",
+    ),
+)
+
+
+def models_for_users(names: Sequence[str]) -> "dict[str, Fit]":
+    """The named models, or all of them, to learn from users' histories."""
+    return _chosen(names, lambda kind: kind.for_users, "users")
+
+
+def models_for_sessions(names: Sequence[str]) -> "dict[str, Fit]":
+    """The named models, or all of them, to learn from sessions."""
+    return _chosen(names, lambda kind: kind.for_sessions, "sessions")
+
+
+def _chosen(
+    names: Sequence[str], place: Callable[[ModelKind], str | None], what: str
+) -> "dict[str, Fit]":
+    able = {kind.name: found for kind in MODELS if (found := place(kind)) is not None}
+    known = ", ".join(able)
+    wanted = list(able) if ALL in names else list(dict.fromkeys(names))
+    if not wanted:
+        raise InputError(f"no model is named; known for {what} are {known}")
+    for name in wanted:
+        if name not in {kind.name for kind in MODELS}:
+            raise InputError(f"unknown model; known for {what} are {known} and {ALL}")
+        if name not in able:
+            raise InputError(f"model {name} does not work on {what}; {known} do")
+    return {name: _load(able[name]) for name in wanted}
+
+
+def _load(place: str) -> "Fit":
+    module, _, attribute = place.partition(":")
+    fit: Fit = getattr(import_module(module), attribute)
+    return fit
