@@ -1,7 +1,8 @@
 """`nearline recommend`: a table in, what each model reaches on it out."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -10,14 +11,43 @@ from nearline.errors import InputError
 from nearline.progress import progress_bar
 
 if TYPE_CHECKING:
-    from nearline.recommend.evaluation import Evaluation
+    from nearline.recommend.evaluation import Evaluation, ModelResult
     from nearline.recommend.intervals import Estimate
+    from nearline.recommend.session_evaluation import SessionEvaluation
 
+_Command = TypeVar("_Command", bound=Callable[..., None])
 _MEASURES_ACROSS = 6
-_MODEL_HELP = (
-    "A model's name, several with commas or by repeating the option, or all; see "
-    "docs/recommend.md."
+
+_seed_option = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Another seed is another split, other ties and other resamples.",
 )
+_model_option = click.option(
+    "--model",
+    "models",
+    multiple=True,
+    default=["all"],
+    show_default=True,
+    metavar="NAME",
+    help="A model's name; several with commas or by repeating the option; or all.",
+)
+_json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON."
+)
+
+
+def _lengths_option(default: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--k",
+        "lengths",
+        default=default,
+        show_default=True,
+        metavar="K,K",
+        help="Lengths of lists.",
+    )
 
 
 @click.group(
@@ -50,36 +80,16 @@ def recommend() -> None:
     metavar="SHARE",
     help="Share that is hidden, between 0 and 1; leave-one-out has no use for it.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Another seed is another split, other ties and other resamples.",
-)
-@click.option(
-    "--k",
-    "lengths",
-    default="10,20",
-    show_default=True,
-    metavar="K,K",
-    help="Lengths of lists.",
-)
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    default=["all"],
-    metavar="NAME",
-    help=_MODEL_HELP,
-)
+@_seed_option
+@_lengths_option("10,20")
+@_model_option
 @click.option(
     "--min-rating",
     type=float,
     metavar="R",
     help="Leave out interactions rated lower; without it a bad rating counts, too.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@_json_option
 def evaluate(
     file: Path,
     split: str,
@@ -114,6 +124,51 @@ def evaluate(
         print_json(done)
     else:
         click.echo("\n".join(_words(done)))
+
+
+@recommend.command(
+    name="evaluate-sessions",
+    epilog="Example: nearline recommend evaluate-sessions --train week1.csv "
+    "--test week2.csv --k 20 --model session-knn,nearline",
+    short_help="On (session_id, item_id, timestamp): predict each next item.",
+)
+@click.option("--train", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--test", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@_seed_option
+@_lengths_option("20")
+@_model_option
+@_json_option
+def evaluate_sessions(
+    train: Path,
+    test: Path,
+    seed: int,
+    lengths: str,
+    models: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Learn from the sessions of --train; in those of --test predict each next item.
+
+    Files are .csv, .csv.gz or .parquet with session_id, item_id, timestamp. At every
+    position of a session a model sees the items before it and ranks every item, seen
+    ones too. Items that --train does not hold are taken out of --test. Intervals (95 %)
+    are bootstrapped over sessions.
+    """
+    from nearline.recommend.session_evaluation import evaluate_sessions as run
+
+    names = _names(models)
+    with progress_bar("Evaluating", _model_count(names)) as bar:
+        done = run(
+            train,
+            test,
+            names,
+            seed=seed,
+            k=_lengths(lengths),
+            advance=bar.advance,
+        )
+    if as_json:
+        print_json(done)
+    else:
+        click.echo("\n".join(_session_words(done)))
 
 
 def _names(models: tuple[str, ...]) -> list[str]:
@@ -156,28 +211,50 @@ def _words(done: "Evaluation") -> list[str]:
     lines += [
         f"  {count:,} rows left out: {why}" for why, count in done.left_out.items()
     ]
-    by_k = {
-        name: {f"@{k}": measures for k, measures in result.measures.items()}
-        for name, result in done.models.items()
-    }
-    return lines + _tables(by_k)
+    return lines + _tables(done.models)
 
 
-def _tables(results: "dict[str, dict[str, dict[str, Estimate]]]") -> list[str]:
+def _session_words(done: "SessionEvaluation") -> list[str]:
+    lines = [
+        f"{done.test_file}: {done.position_count:,} next items predicted in "
+        f"{done.session_count:,} sessions; {done.train_count:,} interactions of "
+        f"{done.item_count:,} items in {done.train_file}",
+        f"seed {done.seed}; {done.confidence_level:.0%} intervals over sessions",
+    ]
+    if done.unknown_item_count:
+        lines.append(
+            f"  {done.unknown_item_count:,} rows of the test taken out: {done.train_file} "
+            "does not hold their items"
+        )
+    for file, left_out in (
+        (done.train_file, done.train_left_out),
+        (done.test_file, done.test_left_out),
+    ):
+        lines += [
+            f"  {file}: {count:,} rows left out: {why}"
+            for why, count in left_out.items()
+        ]
+    return lines + _tables(done.models)
+
+
+def _tables(results: "Mapping[str, ModelResult]") -> list[str]:
     """Models down, a few measures across, each value with its interval below it."""
-    first = next(iter(results.values()))
+    first = next(iter(results.values())).measures
+    margin = max(len(name) for name in results) + 1
     lines: list[str] = []
-    for length, measures in first.items():
+    for k, measures in first.items():
         names = list(measures)
         for start in range(0, len(names), _MEASURES_ACROSS):
             across = names[start : start + _MEASURES_ACROSS]
-            lines += ["", f"{length:<12}" + "".join(f"{n:>18}" for n in across)]
-            for model, by_length in results.items():
-                cells = [by_length[length][name] for name in across]
+            lines += ["", f"@{k}".ljust(margin) + "".join(f"{n:>18}" for n in across)]
+            for model, result in results.items():
+                cells = [result.measures[k][name] for name in across]
                 lines.append(
-                    f"{model:<12}" + "".join(f"{_value(e):>18}" for e in cells)
+                    model.ljust(margin) + "".join(f"{_value(e):>18}" for e in cells)
                 )
-                lines.append(" " * 12 + "".join(f"{_interval(e):>18}" for e in cells))
+                lines.append(
+                    " " * margin + "".join(f"{_interval(e):>18}" for e in cells)
+                )
     return lines
 
 

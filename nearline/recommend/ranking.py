@@ -56,3 +56,19 @@ def without_seen(
 def tie_order(item_count: int, seed: int) -> "Codes":
     """A permutation of the items, the same for the same seed."""
     return np.random.default_rng(seed).permutation(item_count).astype(np.int32)
+
+
+def ranks_of(
+    scores: "NDArray[np.float32]", items: "Codes", tie_order: "Codes"
+) -> "NDArray[np.float64]":
+    """The place, from 1, that `items[n]` has in row n by the order of `top_items`.
+
+    Infinite where the item would never be listed.
+    """
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    place = np.empty(len(tie_order), dtype=np.int64)
+    place[tie_order] = np.arange(len(tie_order))
+    own = scores[np.arange(len(scores)), items][:, None]
+    is_before = (scores == own) & (place < place[items][:, None])
+    ranks = 1.0 + ((scores > own) | is_before).sum(axis=1)
+    return np.where(np.isneginf(own[:, 0]), np.inf, ranks)

@@ -15,7 +15,7 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True)
 class ModelKind:
-    """A model's name and where its `Fit` functions are, None where it has none.
+    """A model's name and its `Fit` functions as module:name, None where it has none.
 
     `for_users` learns from users' histories and discovers items that they have not seen;
     `for_sessions` learns from sessions and predicts the next item, seen or not.
@@ -26,13 +26,19 @@ class ModelKind:
     for_sessions: str | None
 
 
-_ROOM = "nearline.recommend.models"
-
 MODELS: tuple[ModelKind, ...] = (
+    ModelKind("popularity", "popularity:fit_popularity", "popularity:fit_popularity"),
+    ModelKind("item-knn", "item_knn:fit_item_knn", "item_knn:fit_covisitation"),
+    ModelKind("ease", "ease:fit_ease", "ease:fit_ease"),
+    ModelKind("als", "als:fit_als", "als:fit_als"),
+    ModelKind("bpr", "bpr:fit_bpr", None),
     ModelKind(
-        "popularity",
-        f"{_ROOM}.popularity:fit_popularity",
-        f"{_ROOM}.popularity:fit_popularity",
+        "session-knn", "session_knn:fit_session_knn", "session_knn:fit_session_knn"
+    ),
+    ModelKind(
+        "sequential-rules",
+        "sequence:fit_sequential_rules",
+        "sequence:fit_sequential_rules",
     ),
 )
 
@@ -65,5 +71,5 @@ def _chosen(
 
 def _load(place: str) -> "Fit":
     module, _, attribute = place.partition(":")
-    fit: Fit = getattr(import_module(module), attribute)
+    fit: Fit = getattr(import_module(f"{__package__}.{module}"), attribute)
     return fit
