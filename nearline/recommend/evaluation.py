@@ -41,6 +41,7 @@ from nearline.recommend.measures import (
     novelty,
     popularity_share,
 )
+from nearline.recommend.models.protocol import Fitting
 from nearline.recommend.models.registry import models_for_users
 from nearline.recommend.ranking import tie_order, top_items, without_seen
 from nearline.recommend.splits import Split, split_by
@@ -104,7 +105,7 @@ class _Task:
     target_rows: "Codes"
     target_items: "Codes"
     categories: "Codes | None"
-    seed: int
+    fitting: Fitting
     k: tuple[int, ...]
 
 
@@ -152,7 +153,7 @@ def evaluate(
     task = _task(
         split_by(split, whole, test_share, seed),
         item_categories(table, items),
-        seed,
+        Fitting(seed, split, test_share),
         lengths,
     )
     train = task.split.train
@@ -188,7 +189,7 @@ def checked_lengths(k: Sequence[int]) -> tuple[int, ...]:
 
 
 def _task(
-    split: Split, categories: "Codes | None", seed: int, k: tuple[int, ...]
+    split: Split, categories: "Codes | None", fitting: Fitting, k: tuple[int, ...]
 ) -> _Task:
     trained = np.unique(split.train.owners)
     tested = np.unique(split.test.owners)
@@ -212,14 +213,14 @@ def _task(
         target_rows=rows[is_measured].astype(np.int32),
         target_items=split.test.items[is_measured],
         categories=categories,
-        seed=seed,
+        fitting=fitting,
         k=k,
     )
 
 
 def _measure(fit: "Fit", task: _Task, advance: Advance) -> ModelResult:
     began = perf_counter()
-    model = fit(task.split.train, task.seed)
+    model = fit(task.split.train, task.fitting)
     fitted = perf_counter()
     advance(0.5)
     lists = _rank_unseen(model, task, advance)
@@ -235,7 +236,7 @@ def _rank_unseen(model: "Model", task: _Task, advance: Advance) -> "Codes":
     """Lists of the longest k (fewer columns where there are fewer items)."""
     train = task.split.train
     width = min(task.k[-1], train.item_count)
-    order = tie_order(train.item_count, task.seed)
+    order = tie_order(train.item_count, task.fitting.seed)
     is_unknown = np.bincount(train.items, minlength=train.item_count) == 0
     lists = []
     for part in batches(task.histories, train.item_count):
@@ -268,13 +269,13 @@ def _measures(lists: "Codes", task: _Task) -> dict[int, dict[str, Estimate]]:
     estimates = dict(
         zip(
             columns,
-            mean_estimates(np.column_stack(list(columns.values())), task.seed),
+            mean_estimates(np.column_stack(list(columns.values())), task.fitting.seed),
             strict=True,
         )
     )
     for k in task.k:
         estimates[k, "coverage"] = coverage_estimate(
-            lists[:, :k], np.count_nonzero(in_training), task.seed
+            lists[:, :k], np.count_nonzero(in_training), task.fitting.seed
         )
     return {
         k: {name: estimates[k, name] for length, name in estimates if length == k}

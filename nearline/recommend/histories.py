@@ -104,6 +104,39 @@ def histories_of(interactions: Interactions, owners: "Codes") -> Histories:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Positions:
+    """What is asked: after history n comes `targets[n]`, in session `sessions[n]`."""
+
+    histories: Histories
+    targets: "Codes"
+    sessions: "Codes"
+
+    def take(self, chosen: "NDArray[np.integer]") -> "Positions":
+        histories = self.histories
+        return Positions(
+            replace(
+                histories,
+                starts=histories.starts[chosen],
+                ends=histories.ends[chosen],
+            ),
+            self.targets[chosen],
+            self.sessions[chosen],
+        )
+
+
+def next_items(sessions: Interactions) -> Positions:
+    """Every item but each session's first, with the items before it."""
+    owners = sessions.owners
+    places = np.flatnonzero(owners[1:] == owners[:-1]) + 1
+    starts = np.searchsorted(owners, owners[places], side="left")
+    return Positions(
+        histories=Histories(sessions.items, starts, places),
+        targets=sessions.items[places],
+        sessions=owners[places],
+    )
+
+
 def interaction_matrix(interactions: Interactions) -> "csr_array":
     """Owners x items, 1 where there is an interaction, float32."""
     owners = np.arange(interactions.owner_count, dtype=np.int32)

@@ -17,7 +17,7 @@ import numpy as np
 
 from nearline.errors import InputError
 from nearline.recommend.evaluation import Advance, ModelResult, checked_lengths
-from nearline.recommend.histories import Histories, batches
+from nearline.recommend.histories import Positions, batches, next_items
 from nearline.recommend.interactions import (
     SESSION_COLUMN,
     Interactions,
@@ -26,6 +26,7 @@ from nearline.recommend.interactions import (
     read_table,
 )
 from nearline.recommend.intervals import CONFIDENCE_LEVEL, Estimate, ratio_estimates
+from nearline.recommend.models.protocol import Fitting
 from nearline.recommend.models.registry import models_for_sessions
 from nearline.recommend.ranking import ranks_of, tie_order
 
@@ -59,15 +60,6 @@ class SessionEvaluation:
     train_left_out: Mapping[str, int]
     test_left_out: Mapping[str, int]
     models: Mapping[str, ModelResult]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Positions:
-    """What is asked: after history n comes `targets[n]`, in session `sessions[n]`."""
-
-    histories: Histories
-    targets: "Codes"
-    sessions: "Codes"
 
 
 def evaluate_sessions(
@@ -126,18 +118,6 @@ def evaluate_sessions(
     )
 
 
-def next_items(sessions: Interactions) -> Positions:
-    """Every item but each session's first, with the items before it."""
-    owners = sessions.owners
-    places = np.flatnonzero(owners[1:] == owners[:-1]) + 1
-    starts = np.searchsorted(owners, owners[places], side="left")
-    return Positions(
-        histories=Histories(sessions.items, starts, places),
-        targets=sessions.items[places],
-        sessions=owners[places],
-    )
-
-
 def _measure(
     fit: "Fit",
     train: Interactions,
@@ -147,7 +127,7 @@ def _measure(
     advance: Advance,
 ) -> ModelResult:
     began = perf_counter()
-    model = fit(train, seed)
+    model = fit(train, Fitting(seed))
     fitted = perf_counter()
     advance(0.5)
     ranks = _target_ranks(model, positions, train.item_count, seed, advance)

@@ -12,6 +12,7 @@ import numpy as np
 
 from nearline.recommend.histories import Histories, interaction_matrix
 from nearline.recommend.interactions import Interactions
+from nearline.recommend.models.protocol import Fitting
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -48,7 +49,7 @@ class AlternatingLeastSquares:
         return owners.astype(np.float32) @ self.item_factors.T
 
 
-def fit_als(train: Interactions, seed: int) -> AlternatingLeastSquares:
+def fit_als(train: Interactions, fitting: Fitting) -> AlternatingLeastSquares:
     from implicit.cpu.als import AlternatingLeastSquares as Library
 
     with _one_blas_thread():
@@ -57,7 +58,7 @@ def fit_als(train: Interactions, seed: int) -> AlternatingLeastSquares:
             regularization=REGULARIZATION,
             alpha=CONFIDENCE,
             iterations=ITERATION_COUNT,
-            random_state=seed,
+            random_state=fitting.seed,
         )
         library.fit(_library_matrix(train), show_progress=False)
     return AlternatingLeastSquares(

@@ -14,6 +14,7 @@ import numpy as np
 
 from nearline.recommend.histories import Histories
 from nearline.recommend.interactions import Interactions
+from nearline.recommend.models.protocol import Fitting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,8 +43,8 @@ class PairwiseRanking:
         return scores
 
 
-def fit_bpr(train: Interactions, seed: int) -> PairwiseRanking:
-    rng = np.random.default_rng(seed)
+def fit_bpr(train: Interactions, fitting: Fitting) -> PairwiseRanking:
+    rng = np.random.default_rng(fitting.seed)
     distinct = train.first_of_each_pair()
     taken = np.sort(
         distinct.owners.astype(np.int64) * train.item_count + distinct.items

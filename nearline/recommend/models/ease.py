@@ -13,6 +13,7 @@ import numpy as np
 from nearline.errors import InputError
 from nearline.recommend.histories import Histories, interaction_matrix
 from nearline.recommend.interactions import Interactions
+from nearline.recommend.models.protocol import Fitting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class Ease:
         return scores
 
 
-def fit_ease(train: Interactions, seed: int) -> Ease:
+def fit_ease(train: Interactions, fitting: Fitting) -> Ease:
     """On all items of the training.
 
     Raises:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nearline.recommend.histories import Histories, interaction_matrix, sparse
 from nearline.recommend.interactions import Interactions
+from nearline.recommend.models.protocol import Fitting
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -41,11 +42,11 @@ class ItemNeighbours:
         return scores
 
 
-def fit_item_knn(train: Interactions, seed: int) -> ItemNeighbours:
+def fit_item_knn(train: Interactions, fitting: Fitting) -> ItemNeighbours:
     return ItemNeighbours(cosine_neighbours(interaction_matrix(train)), decay=1.0)
 
 
-def fit_covisitation(train: Interactions, seed: int) -> ItemNeighbours:
+def fit_covisitation(train: Interactions, fitting: Fitting) -> ItemNeighbours:
     return ItemNeighbours(
         cosine_neighbours(interaction_matrix(train)), decay=SESSION_DECAY
     )

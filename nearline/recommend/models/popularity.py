@@ -7,6 +7,7 @@ import numpy as np
 
 from nearline.recommend.histories import Histories
 from nearline.recommend.interactions import Interactions
+from nearline.recommend.models.protocol import Fitting
 
 if TYPE_CHECKING:
     from nearline.recommend.models.protocol import Scores
@@ -22,6 +23,6 @@ class Popularity:
         return np.repeat(self.counts[None, :], len(histories), axis=0)
 
 
-def fit_popularity(train: Interactions, seed: int) -> Popularity:
+def fit_popularity(train: Interactions, fitting: Fitting) -> Popularity:
     counts = np.bincount(train.items, minlength=train.item_count)
     return Popularity(counts.astype(np.float32))

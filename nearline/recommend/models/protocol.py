@@ -1,6 +1,7 @@
 """What a model is to those who ask it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from nearline.recommend.interactions import Interactions
@@ -25,5 +26,18 @@ class Model(Protocol):
         ...
 
 
-Fit: TypeAlias = Callable[[Interactions, int], Model]
-"""Learns from interactions, owners being users or sessions, with a seed."""
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """How a model learns.
+
+    `split` and `test_share` say how a model that needs a validation set cuts one out of
+    what it is given to learn from: best in the way in which it will be asked.
+    """
+
+    seed: int
+    split: str = "temporal"
+    test_share: float = 0.25
+
+
+Fit: TypeAlias = Callable[[Interactions, Fitting], Model]
+"""Learns from interactions, owners being users or sessions."""

@@ -35,11 +35,14 @@ MODELS: tuple[ModelKind, ...] = (
     ModelKind(
         "session-knn", "session_knn:fit_session_knn", "session_knn:fit_session_knn"
     ),
+    ModelKind("trending", "recency:fit_trending", "recency:fit_trending"),
+    ModelKind("repeats", None, "recency:fit_repeats"),
     ModelKind(
         "sequential-rules",
         "sequence:fit_sequential_rules",
         "sequence:fit_sequential_rules",
     ),
+    ModelKind("nearline", "blend:fit_user_blend", "blend:fit_session_blend"),
 )
 
 

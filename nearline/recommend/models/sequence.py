@@ -11,6 +11,7 @@ import numpy as np
 from nearline.recommend.histories import sparse
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.models.item_knn import ItemNeighbours, strongest
+from nearline.recommend.models.protocol import Fitting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,7 @@ DECAY = 0.4
 """How much less the rules of an item count with each item that came after it."""
 
 
-def fit_sequential_rules(train: Interactions, seed: int) -> ItemNeighbours:
+def fit_sequential_rules(train: Interactions, fitting: Fitting) -> ItemNeighbours:
     first: list[NDArray[np.integer]] = []
     second: list[NDArray[np.integer]] = []
     weights = []

@@ -13,6 +13,7 @@ import numpy as np
 from nearline.recommend.histories import Histories, interaction_matrix, sparse
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.models.item_knn import strongest
+from nearline.recommend.models.protocol import Fitting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,7 +89,7 @@ class SessionNeighbours:
         return nearest
 
 
-def fit_session_knn(train: Interactions, seed: int) -> SessionNeighbours:
+def fit_session_knn(train: Interactions, fitting: Fitting) -> SessionNeighbours:
     matrix = interaction_matrix(train)
     counts = np.maximum(np.bincount(train.items, minlength=train.item_count), 1)
     rarity = np.log(1 + train.owner_count / counts).astype(np.float32)
