@@ -275,7 +275,7 @@ def _measures(lists: "Codes", task: _Task) -> dict[int, dict[str, Estimate]]:
     )
     for k in task.k:
         estimates[k, "coverage"] = coverage_estimate(
-            lists[:, :k], np.count_nonzero(in_training), task.fitting.seed
+            lists[:, :k], int(np.count_nonzero(in_training)), task.fitting.seed
         )
     return {
         k: {name: estimates[k, name] for length, name in estimates if length == k}

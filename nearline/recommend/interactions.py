@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Codes: TypeAlias = NDArray[np.int32]
     Times: TypeAlias = NDArray[np.float64]
+    Ids: TypeAlias = pa.Array[Any]
 
 USER_COLUMN = "user_id"
 SESSION_COLUMN = "session_id"
@@ -70,11 +71,11 @@ class InteractionTable:
     `left_out` counts the rows that were not usable, by reason.
     """
 
-    owners: pa.Array
-    items: pa.Array
+    owners: "Ids"
+    items: "Ids"
     times: "Times"
     ratings: "NDArray[np.float64] | None"
-    categories: pa.Array | None
+    categories: "Ids | None"
     left_out: Mapping[str, int]
 
     def __len__(self) -> int:
@@ -210,13 +211,12 @@ def _usable(name: str, found: pa.Table, owner_column: str) -> InteractionTable:
 
 
 def _numbers(column: "pa.ChunkedArray[Any]") -> "Times":
-    numbers: Times = pc.fill_null(column, float("nan")).to_numpy().astype(np.float64)
-    return numbers
+    """NaN where there is none."""
+    return column.to_numpy().astype(np.float64)
 
 
 def _is_null(column: "pa.ChunkedArray[Any]") -> "NDArray[np.bool_]":
-    nulls: NDArray[np.bool_] = pc.is_null(column).to_numpy()
-    return nulls
+    return np.asarray(column.is_null())
 
 
 def _as_seconds(times: "Times") -> "Times":
@@ -231,21 +231,20 @@ def _as_seconds(times: "Times") -> "Times":
 class Coding:
     """The ids behind codes, sorted: the order of rows has no influence on a code."""
 
-    ids: pa.Array
+    ids: "Ids"
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def codes(self, values: pa.Array) -> "Codes":
+    def codes(self, values: "Ids") -> "Codes":
         """The code of each value, -1 where it has none."""
-        found = pc.fill_null(pc.index_in(values, value_set=self.ids), -1)
-        codes: Codes = found.to_numpy(zero_copy_only=False).astype(np.int32)
-        return codes
+        found = pc.index_in(values, value_set=self.ids).fill_null(-1)
+        return found.to_numpy(zero_copy_only=False).astype(np.int32)
 
 
-def code_values(values: pa.Array) -> Coding:
+def code_values(values: "Ids") -> Coding:
     """Codes from 0 in the order of the ids as text."""
-    unique = pc.unique(values)
+    unique = values.unique()
     return Coding(unique.take(pc.sort_indices(unique)))
 
 

@@ -59,17 +59,17 @@ def find_hits(
 
 def precision(hits: Hits, k: int) -> "Numbers":
     """Hits among the first k, divided by k, also where the list is shorter than k."""
-    return hits.is_hit[:, :k].sum(axis=1) / k
+    return _hit_counts(hits, k) / k
 
 
 def recall(hits: Hits, k: int) -> "Numbers":
     """Hits among the first k, divided by R (and not by min(R, k))."""
-    return hits.is_hit[:, :k].sum(axis=1) / hits.target_counts
+    return _hit_counts(hits, k) / hits.target_counts
 
 
 def hit_rate(hits: Hits, k: int) -> "Numbers":
     """1 where there is a hit among the first k, else 0."""
-    return hits.is_hit[:, :k].any(axis=1).astype(np.float64)
+    return (_hit_counts(hits, k) > 0).astype(np.float64)
 
 
 def average_precision(hits: Hits, k: int) -> "Numbers":
@@ -81,7 +81,8 @@ def average_precision(hits: Hits, k: int) -> "Numbers":
     is_hit = hits.is_hit[:, :k]
     places = np.arange(1, is_hit.shape[1] + 1)
     at_hits = np.cumsum(is_hit, axis=1) / places * is_hit
-    return at_hits.sum(axis=1) / np.minimum(hits.target_counts, k)
+    sums: Numbers = at_hits.sum(axis=1)
+    return sums / np.minimum(hits.target_counts, k)
 
 
 def ndcg(hits: Hits, k: int) -> "Numbers":
@@ -94,14 +95,22 @@ def ndcg(hits: Hits, k: int) -> "Numbers":
     places = max(is_hit.shape[1], best_counts.max(initial=1))
     discounts = 1 / np.log2(np.arange(2, places + 2))
     ideal = np.cumsum(discounts)[best_counts - 1]
-    return is_hit @ discounts[: is_hit.shape[1]] / ideal
+    gains: Numbers = is_hit @ discounts[: is_hit.shape[1]]
+    shares: Numbers = gains / ideal
+    return shares
 
 
 def reciprocal_rank(hits: Hits, k: int) -> "Numbers":
     """1 / place of the first hit among the first k, 0 without one."""
     is_hit = hits.is_hit[:, :k]
     first = is_hit.argmax(axis=1)
-    return np.where(is_hit.any(axis=1), 1 / (first + 1), 0.0)
+    found: Numbers = np.where(is_hit.any(axis=1), 1 / (first + 1), 0.0)
+    return found
+
+
+def _hit_counts(hits: Hits, k: int) -> "Numbers":
+    counts: Numbers = hits.is_hit[:, :k].sum(axis=1, dtype=np.float64)
+    return counts
 
 
 ACCURACY: Mapping[str, Callable[[Hits, int], "Numbers"]] = {
@@ -146,7 +155,9 @@ def _mean_over(lists: "Codes", values: "Numbers") -> "Numbers":
 
 def _divided(sums: "Numbers", counts: "NDArray[np.int64]") -> "Numbers":
     """NaN where there is nothing to divide by."""
-    return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+    means: Numbers = np.full(len(sums), np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return means
 
 
 class Similarity(Protocol):
@@ -188,7 +199,7 @@ class CategorySimilarity:
     def of(self, first: "Codes", second: "Codes") -> "Numbers":
         of_first = self.categories[first]
         is_same = (of_first == self.categories[second]) & (of_first >= 0)
-        return is_same.astype(np.float64)
+        return np.asarray(is_same, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -161,9 +161,9 @@ def _measures(
     columns = {}
     for length in k:
         is_hit = ranks <= length
-        columns[length, "hr"] = np.bincount(units, is_hit)
+        columns[length, "hr"] = np.bincount(units, is_hit.astype(np.float64))
         columns[length, "mrr"] = np.bincount(units, np.where(is_hit, 1 / ranks, 0))
-    sums = np.column_stack(list(columns.values()))
+    sums = np.column_stack(list(columns.values())).astype(np.float64)
     estimates = ratio_estimates(sums, np.tile(counts[:, None], sums.shape[1]), seed)
     found = dict(zip(columns, estimates, strict=True))
     return {

@@ -15,7 +15,7 @@ from nearline.recommend.interactions import Interactions
 from nearline.recommend.models.protocol import Fitting
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+    from scipy.sparse import csr_matrix
 
     from nearline.recommend.models.protocol import Scores
 
@@ -66,11 +66,10 @@ def fit_als(train: Interactions, fitting: Fitting) -> AlternatingLeastSquares:
     )
 
 
-def _library_matrix(train: Interactions) -> "csr_array":
+def _library_matrix(train: Interactions) -> "csr_matrix":
     from scipy.sparse import csr_matrix
 
-    matrix: csr_array = csr_matrix(interaction_matrix(train))
-    return matrix
+    return csr_matrix(interaction_matrix(train))
 
 
 @contextmanager

@@ -218,7 +218,8 @@ def _candidates(
     item_count = validation.train.item_count
     order = tie_order(item_count, seed)
     width = min(CANDIDATE_COUNT, item_count)
-    candidates, scores = [], {name: [] for name in models}
+    candidates: list[Codes] = []
+    scores: dict[str, list[Scores]] = {name: [] for name in models}
     # All members' scores of a batch are held at once.
     for part in batches(validation.histories, item_count * len(models)):
         leveled = {

@@ -76,7 +76,8 @@ def cosine_neighbours(
             (values, (common.row, columns)), shape=common.shape, dtype=np.float32
         )
         blocks.append(strongest(block, neighbour_count))
-    return vstack(blocks, format="csr")
+    neighbours: csr_array = vstack(blocks, format="csr")
+    return neighbours
 
 
 def strongest(matrix: "csr_array", count: int) -> "csr_array":

@@ -74,7 +74,7 @@ class SessionNeighbours:
         row, weight = entries.rows[pair], weights[pair]
         session_count = self.sessions.shape[0]
         keys, owner = np.unique(row * session_count + session, return_inverse=True)
-        likeness = np.bincount(owner, weight, minlength=len(keys))
+        likeness = np.bincount(owner, weight, len(keys)).astype(np.float64)
         latest = np.zeros(len(keys))
         np.maximum.at(latest, owner, weight)
         rows, sessions = np.divmod(keys, session_count)
