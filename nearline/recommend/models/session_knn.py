@@ -91,7 +91,7 @@ class SessionNeighbours:
 
 def fit_session_knn(train: Interactions, fitting: Fitting) -> SessionNeighbours:
     matrix = interaction_matrix(train)
-    counts = np.maximum(np.bincount(train.items, minlength=train.item_count), 1)
+    counts = np.maximum(np.bincount(matrix.indices, minlength=train.item_count), 1)
     rarity = np.log(1 + train.owner_count / counts).astype(np.float32)
     lengths = np.maximum(np.diff(matrix.indptr), 1)
     distinct = train.first_of_each_pair()
