@@ -211,7 +211,7 @@ def _words(done: "Evaluation") -> list[str]:
     lines += [
         f"  {count:,} rows left out: {why}" for why, count in done.left_out.items()
     ]
-    return lines + _tables(done.models)
+    return lines + _refusals(done.refused) + _tables(done.models)
 
 
 def _session_words(done: "SessionEvaluation") -> list[str]:
@@ -234,7 +234,11 @@ def _session_words(done: "SessionEvaluation") -> list[str]:
             f"  {file}: {count:,} rows left out: {why}"
             for why, count in left_out.items()
         ]
-    return lines + _tables(done.models)
+    return lines + _refusals(done.refused) + _tables(done.models)
+
+
+def _refusals(refused: Mapping[str, str]) -> list[str]:
+    return [f"  {name} is missing: {reason}" for name, reason in refused.items()]
 
 
 def _tables(results: "Mapping[str, ModelResult]") -> list[str]:

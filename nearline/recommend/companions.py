@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearline.recommend.histories import sparse
+from nearline.recommend.histories import places_within, sparse
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.models.item_knn import strongest
 from nearline.recommend.ranking import NOTHING
@@ -85,10 +85,11 @@ def _as_lists(
     scores: "NDArray[np.float32]",
     count: int,
 ) -> Companions:
-    rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    lengths = np.diff(starts)
+    rows = np.repeat(np.arange(len(lengths)), lengths)
     order = np.lexsort((items, -scores, rows))
-    places = np.arange(len(rows)) - np.repeat(starts[:-1], np.diff(starts))
-    listed = np.full((len(starts) - 1, count), NOTHING, dtype=np.int32)
+    places = places_within(lengths)
+    listed = np.full((len(lengths), count), NOTHING, dtype=np.int32)
     listed_scores = np.zeros(listed.shape, dtype=np.float32)
     listed[rows, places] = items[order]
     listed_scores[rows, places] = scores[order]

@@ -76,7 +76,8 @@ class Evaluation:
     `user_count` is the users with something in test and something in training, who are
     the ones measured; `cold_user_count` those with something in test alone.
     `unknown_target_share` is the share of test items that training does not hold: no
-    model can find them, and they count as missed.
+    model can find them, and they count as missed. `left_out` counts rows by reason,
+    `refused` says why a model of "all" is missing.
     """
 
     file: str
@@ -93,6 +94,7 @@ class Evaluation:
     unknown_target_share: float
     diversity_by: str
     left_out: Mapping[str, int]
+    refused: Mapping[str, str]
     models: Mapping[str, ModelResult]
 
 
@@ -156,6 +158,9 @@ def evaluate(
         Fitting(seed, split, test_share),
         lengths,
     )
+    results, refused = measure_each(
+        fits, lambda fit: _measure(fit, task, advance), models
+    )
     train = task.split.train
     in_training = np.bincount(train.items, minlength=len(items))
     return Evaluation(
@@ -173,8 +178,32 @@ def evaluate(
         unknown_target_share=float((in_training[task.target_items] == 0).mean()),
         diversity_by="cooccurrence" if task.categories is None else "category",
         left_out=left_out,
-        models={name: _measure(fit, task, advance) for name, fit in fits.items()},
+        refused=refused,
+        models=results,
     )
+
+
+def measure_each(
+    fits: "Mapping[str, Fit]",
+    measure: "Callable[[Fit], ModelResult]",
+    named: Sequence[str],
+) -> tuple[dict[str, ModelResult], dict[str, str]]:
+    """Each model's result, and why a model has none.
+
+    Raises:
+        InputError: a model that was asked for by its name, not by "all", refuses the
+            data.
+    """
+    results: dict[str, ModelResult] = {}
+    refused: dict[str, str] = {}
+    for name, fit in fits.items():
+        try:
+            results[name] = measure(fit)
+        except InputError as problem:
+            if name in named:
+                raise
+            refused[name] = str(problem)
+    return results, refused
 
 
 def checked_lengths(k: Sequence[int]) -> tuple[int, ...]:

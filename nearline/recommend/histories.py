@@ -58,7 +58,7 @@ class Histories:
         """Every item of every history, in order."""
         lengths = self.lengths
         rows = np.repeat(np.arange(len(self)), lengths)
-        places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        places = places_within(lengths)
         return Entries(
             rows=rows,
             items=self.items[self.starts[rows] + places],
@@ -141,6 +141,13 @@ def interaction_matrix(interactions: Interactions) -> "csr_array":
     """Owners x items, 1 where there is an interaction, float32."""
     owners = np.arange(interactions.owner_count, dtype=np.int32)
     return histories_of(interactions, owners).matrix(interactions.item_count)
+
+
+def places_within(counts: "NDArray[np.integer]") -> "NDArray[np.int64]":
+    """0, 1, 2, … within each of the groups, laid one behind the other."""
+    starts = np.cumsum(counts) - counts
+    places: NDArray[np.int64] = np.arange(counts.sum()) - np.repeat(starts, counts)
+    return places
 
 
 def sparse(

@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nearline.errors import InputError
-from nearline.recommend.evaluation import Advance, ModelResult, checked_lengths
+from nearline.recommend.evaluation import (
+    Advance,
+    ModelResult,
+    checked_lengths,
+    measure_each,
+)
 from nearline.recommend.histories import Positions, batches, next_items
 from nearline.recommend.interactions import (
     SESSION_COLUMN,
@@ -45,7 +50,8 @@ class SessionEvaluation:
 
     `session_count` is the test's sessions with two items or more that training knows,
     `position_count` the items predicted in them, `unknown_item_count` the rows of the
-    test whose item the training does not know.
+    test whose item the training does not know; `refused` says why a model of "all" is
+    missing.
     """
 
     train_file: str
@@ -59,6 +65,7 @@ class SessionEvaluation:
     unknown_item_count: int
     train_left_out: Mapping[str, int]
     test_left_out: Mapping[str, int]
+    refused: Mapping[str, str]
     models: Mapping[str, ModelResult]
 
 
@@ -99,6 +106,11 @@ def evaluate_sessions(
             "cannot evaluate because no session of the test has two items that the "
             "training knows"
         )
+    results, refused = measure_each(
+        fits,
+        lambda fit: _measure(fit, learnt, positions, seed, lengths, advance),
+        models,
+    )
     return SessionEvaluation(
         train_file=train.name,
         test_file=test.name,
@@ -111,10 +123,8 @@ def evaluate_sessions(
         unknown_item_count=len(test_table) - len(asked),
         train_left_out=train_table.left_out,
         test_left_out=test_table.left_out,
-        models={
-            name: _measure(fit, learnt, positions, seed, lengths, advance)
-            for name, fit in fits.items()
-        },
+        refused=refused,
+        models=results,
     )
 
 

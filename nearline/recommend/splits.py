@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nearline.errors import InputError
+from nearline.recommend.histories import places_within
 from nearline.recommend.interactions import Interactions
 
 
@@ -32,9 +33,8 @@ def split_random_per_user(whole: Interactions, test_share: float, seed: int) -> 
     test_counts[counts < 2] = 0
     draw = np.random.default_rng(seed).random(len(whole))
     order = np.lexsort((draw, whole.owners))
-    starts = np.cumsum(counts) - counts
     place = np.empty(len(whole), dtype=np.int64)
-    place[order] = np.arange(len(whole)) - np.repeat(starts, counts)
+    place[order] = places_within(counts)
     return _cut(whole, place < test_counts[whole.owners])
 
 

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearline.recommend.histories import Histories, interaction_matrix, sparse
+from nearline.recommend.histories import (
+    Histories,
+    interaction_matrix,
+    places_within,
+    sparse,
+)
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.models.protocol import Fitting
 
@@ -85,12 +90,9 @@ def strongest(matrix: "csr_array", count: int) -> "csr_array":
     from scipy.sparse import csr_array
 
     matrix.eliminate_zeros()
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((-matrix.data, rows))
-    place = np.arange(len(order)) - np.repeat(
-        matrix.indptr[:-1], np.diff(matrix.indptr)
-    )
-    kept = order[place < count]
+    lengths = np.diff(matrix.indptr)
+    rows = np.repeat(np.arange(matrix.shape[0]), lengths)
+    kept = np.lexsort((-matrix.data, rows))[places_within(lengths) < count]
     return csr_array(
         (matrix.data[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape
     )

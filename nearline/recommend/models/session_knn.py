@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearline.recommend.histories import Histories, interaction_matrix, sparse
+from nearline.recommend.histories import (
+    Histories,
+    interaction_matrix,
+    places_within,
+    sparse,
+)
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.models.item_knn import strongest
 from nearline.recommend.models.protocol import Fitting
@@ -69,8 +74,7 @@ class SessionNeighbours:
         weights = 1 - entries.lags / histories.lengths[entries.rows]
         counts = np.diff(self.starts)[entries.items]
         pair = np.repeat(np.arange(len(counts)), counts)
-        place = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
-        session = self.recent[self.starts[entries.items[pair]] + place]
+        session = self.recent[self.starts[entries.items[pair]] + places_within(counts)]
         row, weight = entries.rows[pair], weights[pair]
         session_count = self.sessions.shape[0]
         keys, owner = np.unique(row * session_count + session, return_inverse=True)
@@ -95,12 +99,11 @@ def fit_session_knn(train: Interactions, fitting: Fitting) -> SessionNeighbours:
     rarity = np.log(1 + train.owner_count / counts).astype(np.float32)
     lengths = np.maximum(np.diff(matrix.indptr), 1)
     distinct = train.first_of_each_pair()
-    ends = np.zeros(train.owner_count)
+    ends = np.full(train.owner_count, -np.inf)
     np.maximum.at(ends, distinct.owners, distinct.times)
     order = np.lexsort((-ends[distinct.owners], distinct.items))
-    items = distinct.items[order]
-    place = np.arange(len(items)) - np.searchsorted(items, items, side="left")
-    kept = order[place < RECENT_COUNT]
+    of_items = np.bincount(distinct.items, minlength=train.item_count)
+    kept = order[places_within(of_items) < RECENT_COUNT]
     sessions = matrix.copy()
     sessions.data = rarity[matrix.indices]
     return SessionNeighbours(

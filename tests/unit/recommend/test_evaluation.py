@@ -12,7 +12,7 @@ from nearline.recommend import evaluate
 from nearline.recommend.evaluation import Evaluation
 from nearline.recommend.histories import Histories
 from nearline.recommend.interactions import Interactions
-from nearline.recommend.models import popularity
+from nearline.recommend.models import ease, popularity
 from nearline.recommend.models.protocol import Fitting
 from tests.unit.recommend.interaction_tables import write_csv, write_users
 
@@ -221,6 +221,20 @@ def test_options_that_cannot_be_used_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=words):
         run(tmp_path, LITERAL, **options)
+
+
+def test_a_model_that_refuses_the_data_is_missing_from_all_and_fails_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ease, "MOST_ITEMS", 2)
+    done = run(tmp_path, LITERAL, models=["all"])
+    assert "ease" not in done.models
+    assert done.refused == {
+        "ease": "model ease takes at most 2 items, training holds 4; als and nearline "
+        "have no such limit"
+    }
+    with pytest.raises(InputError, match="ease takes at most 2 items"):
+        run(tmp_path, LITERAL, models=["popularity", "ease"])
 
 
 def test_nobody_to_measure_is_said_with_the_reason(tmp_path: Path) -> None:
