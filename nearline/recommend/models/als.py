@@ -42,10 +42,14 @@ class AlternatingLeastSquares:
         base[np.diag_indices_from(base)] += self.regularization
         matrix = histories.matrix(len(factors))
         owners = np.zeros((len(histories), factors.shape[1]))
-        for row in np.flatnonzero(np.diff(matrix.indptr)):
-            taken = factors[matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]]
-            normal = base + (self.confidence - 1) * (taken.T @ taken)
-            owners[row] = np.linalg.solve(normal, self.confidence * taken.sum(axis=0))
+        with _one_blas_thread():
+            for row in np.flatnonzero(np.diff(matrix.indptr)):
+                places = slice(matrix.indptr[row], matrix.indptr[row + 1])
+                taken = factors[matrix.indices[places]]
+                normal = base + (self.confidence - 1) * (taken.T @ taken)
+                owners[row] = np.linalg.solve(
+                    normal, self.confidence * taken.sum(axis=0)
+                )
         return owners.astype(np.float32) @ self.item_factors.T
 
 
@@ -74,7 +78,9 @@ def _library_matrix(train: Interactions) -> "csr_matrix":
 
 @contextmanager
 def _one_blas_thread() -> Iterator[Any]:
-    """The library has threads of its own, and warns where those of BLAS come on top."""
+    """Systems this small are slower on several threads; and the library has threads of
+    its own, and warns where those of BLAS come on top.
+    """
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas") as limits:

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
     from nearline.recommend.models.protocol import Scores
 
-NEIGHBOUR_COUNT = 200
-SHRINKAGE = 10.0
+NEIGHBOUR_COUNT = 20
+SHRINKAGE = 50.0
+
+# A session of one item has no other item's neighbours to fill its list with.
+SESSION_NEIGHBOUR_COUNT = 100
 
 # How much less an item says with each item that came after it in a session. Users'
 # histories take no decay: what was liked once is liked.
@@ -53,7 +56,8 @@ def fit_item_knn(train: Interactions, fitting: Fitting) -> ItemNeighbours:
 
 def fit_covisitation(train: Interactions, fitting: Fitting) -> ItemNeighbours:
     return ItemNeighbours(
-        cosine_neighbours(interaction_matrix(train)), decay=SESSION_DECAY
+        cosine_neighbours(interaction_matrix(train), SESSION_NEIGHBOUR_COUNT),
+        decay=SESSION_DECAY,
     )
 
 
