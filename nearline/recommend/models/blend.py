@@ -43,10 +43,10 @@ VALIDATION_LENGTH = 20
 
 VALIDATION_SESSION_SHARE = 0.2
 MOST_VALIDATION_HISTORIES = 2_000
-CANDIDATE_COUNT = 100
+CANDIDATE_COUNT = 60
 """Of each member the best so many are looked at when weights are learnt."""
 
-ROUND_COUNT = 30
+ROUND_COUNT = 20
 # A gain under this is noise of the validation set, and one member more to compute.
 LEAST_GAIN = 1e-4
 
@@ -205,7 +205,7 @@ def _learn_weights(
     )
 
     def quality(blended: "Scores") -> float:
-        order = np.argsort(-blended, axis=1, kind="stable")[:, :VALIDATION_LENGTH]
+        order = best_places(blended, VALIDATION_LENGTH)
         ranked = np.take_along_axis(hits.is_hit, order, axis=1)
         return float(ndcg(replace(hits, is_hit=ranked), VALIDATION_LENGTH).mean())
 
@@ -239,6 +239,14 @@ def _candidates(
             of_best[best == NOTHING] = -1
             scores[name].append(of_best)
     return np.vstack(candidates), {n: np.vstack(parts) for n, parts in scores.items()}
+
+
+def best_places(scores: "Scores", count: int) -> "NDArray[np.intp]":
+    """Where the `count` highest of each row stand, highest first; of equal ones any."""
+    count = min(count, scores.shape[1])
+    places = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(scores, places, axis=1), axis=1)
+    return np.take_along_axis(places, order, axis=1)
 
 
 def greedy_weights(

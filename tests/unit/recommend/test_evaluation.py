@@ -194,14 +194,15 @@ def test_the_same_seed_gives_the_same_result_and_rows_may_be_shuffled(
             assert other.value == pytest.approx(estimate.value, abs=0.02), name
 
 
-def test_the_blend_is_about_as_good_as_the_best_and_far_above_popularity(
+def test_the_blend_is_about_as_good_as_its_best_member_and_far_above_popularity(
     tmp_path: Path,
 ) -> None:
-    done = evaluate(write_users(tmp_path / "t.csv", user_count=80), seed=1, k=(5,))
-    ndcg = {name: value(done, "ndcg", 5, name) for name in done.models}
-    best = max(number for name, number in ndcg.items() if name != "nearline")
-    assert ndcg["nearline"] > 0.9 * best
-    assert ndcg["nearline"] > 1.3 * ndcg["popularity"]
+    path = write_users(tmp_path / "t.csv", user_count=150)
+    names = ["popularity", "item-knn", "session-knn", "ease", "als", "nearline"]
+    done = evaluate(path, names, seed=1, k=(5,))
+    ndcg = {name: value(done, "ndcg", 5, name) for name in names}
+    assert ndcg["nearline"] > 0.8 * max(ndcg.values())
+    assert ndcg["nearline"] > 2 * ndcg["popularity"]
 
 
 @pytest.mark.parametrize(
