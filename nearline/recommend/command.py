@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import click
 
@@ -109,7 +109,7 @@ def evaluate(
     from nearline.recommend.evaluation import evaluate as run
 
     names = _names(models)
-    with progress_bar("Evaluating", _model_count(names)) as bar:
+    with progress_bar("Evaluating", _model_count(names, "for_users")) as bar:
         done = run(
             file,
             names,
@@ -156,7 +156,7 @@ def evaluate_sessions(
     from nearline.recommend.session_evaluation import evaluate_sessions as run
 
     names = _names(models)
-    with progress_bar("Evaluating", _model_count(names)) as bar:
+    with progress_bar("Evaluating", _model_count(names, "for_sessions")) as bar:
         done = run(
             train,
             test,
@@ -177,10 +177,12 @@ def _names(models: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _model_count(names: list[str]) -> int:
+def _model_count(names: list[str], what: Literal["for_users", "for_sessions"]) -> int:
     from nearline.recommend.models.registry import ALL, MODELS
 
-    return len(MODELS) if ALL in names else max(len(names), 1)
+    if ALL not in names:
+        return max(len(set(names)), 1)
+    return sum(getattr(kind, what) is not None for kind in MODELS)
 
 
 def _lengths(stated: str) -> list[int]:

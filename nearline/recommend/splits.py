@@ -69,7 +69,7 @@ def split_by(name: str, whole: Interactions, test_share: float, seed: int) -> Sp
         InputError: there is none, or the share does not lie between 0 and 1.
     """
     if name not in SPLITS:
-        raise InputError(f"unknown split; known are {', '.join(SPLITS)}")
+        raise InputError(f"unknown split {name!r}; known are {', '.join(SPLITS)}")
     if not 0 < test_share < 1:
         raise InputError("the test share must lie between 0 and 1, such as 0.25")
     return SPLITS[name](whole, test_share, seed)

@@ -66,7 +66,9 @@ def _chosen(
         raise InputError(f"no model is named; known for {what} are {known}")
     for name in wanted:
         if name not in {kind.name for kind in MODELS}:
-            raise InputError(f"unknown model; known for {what} are {known} and {ALL}")
+            raise InputError(
+                f"unknown model {name!r}; known for {what} are {known} and {ALL}"
+            )
         if name not in able:
             raise InputError(f"model {name} does not work on {what}; {known} do")
     return {name: _load(able[name]) for name in wanted}

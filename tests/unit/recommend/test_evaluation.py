@@ -209,8 +209,8 @@ def test_the_blend_is_about_as_good_as_its_best_member_and_far_above_popularity(
     ("options", "words"),
     [
         ({"test_share": -0.25, "split": "temporal"}, "must lie between 0 and 1"),
-        ({"split": "weekly"}, "unknown split; known are random-per-user"),
-        ({"models": ["svd"]}, "unknown model; known for users are popularity"),
+        ({"split": "weekly"}, "unknown split 'weekly'; known are random-per-user"),
+        ({"models": ["svd"]}, "unknown model 'svd'; known for users are popularity"),
         ({"models": ["repeats"]}, "model repeats does not work on users"),
         ({"k": (0,)}, "k: give whole numbers from 1 on"),
         ({"k": ()}, "k: give whole numbers from 1 on"),

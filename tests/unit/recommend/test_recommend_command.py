@@ -78,7 +78,10 @@ def test_people_get_a_table_of_sessions(tmp_path: Path) -> None:
         (["--k", "ten"], "--k: give whole numbers from 1 on"),
         (["--k", "10,-5"], "k: give whole numbers from 1 on"),
         (["--test-share", "-0.2"], "must lie between 0 and 1"),
-        (["--model", "svd"], "unknown model; known for users are popularity, item-knn"),
+        (
+            ["--model", "svd"],
+            "unknown model 'svd'; known for users are popularity, item-knn",
+        ),
         (["--model", ","], "no model is named"),
         (["--split", "weekly"], "unknown split"),
     ],
