@@ -27,6 +27,7 @@ _COMMANDS = {
     "up": "nearline.live.up_command:up",
     "identity": "nearline.identity.command:identity",
     "privacy": "nearline.privacy.command:privacy",
+    "recommend": "nearline.recommend.command:recommend",
     "training-set": "nearline.training.command:training_set",
 }
 # What the user can mend; any other operating system error is a bug and shows its trace.
@@ -74,6 +75,7 @@ class _LazyGroup(click.Group):
             ("dashboards", "Rebuild the pages from the published tables."),
             ("identity", "Explain a person; take a link apart or restore it."),
             ("privacy", "Suppress people, find pseudonyms, rotate the key."),
+            ("recommend", "Measure recommendation models on a table."),
             ("training-set", "Labels, with features as known at each one's moment."),
         ]
         with formatter.section("Commands"):

@@ -36,6 +36,9 @@ COMMANDS: list[list[str]] = [
     ["live"],
     ["up"],
     ["training-set"],
+    ["recommend"],
+    ["recommend", "evaluate"],
+    ["recommend", "evaluate-sessions"],
 ]
 HEAVY = ("pandas", "duckdb", "dagster", "feast", "great_expectations", "sklearn", "dbt")
 

@@ -1,0 +1,84 @@
+"""Cold start: somebody of whom nothing is known, an item that nobody has taken yet."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nearline.recommend.histories import sparse
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_array
+
+    from nearline.recommend.interactions import Codes
+
+LIKE_COUNT = 20
+
+
+def scores_for_strangers(
+    trending: "NDArray[np.float32]", popularity: "NDArray[np.float32]"
+) -> "NDArray[np.float32]":
+    """One score per item, 0 to 2: what trends first, then what is popular.
+
+    An item that trends not at all (0) stands behind every one that does.
+    """
+    return np.where(
+        trending > 0, 1 + _up_to_one(trending), _up_to_one(popularity)
+    ).astype(np.float32)
+
+
+def _up_to_one(values: "NDArray[np.float32]") -> "NDArray[np.float32]":
+    """From 0 to less than 1, in the same order; nothing where there is nothing."""
+    highest = values.max(initial=0)
+    return values / (highest * np.float32(1.001)) if highest > 0 else values * 0
+
+
+def attribute_matrix(attributes: Sequence["Codes"]) -> "csr_array":
+    """Items x attribute values, each row of length 1 or empty.
+
+    Args:
+        attributes: one array of codes per attribute (category, brand, price band), each
+            with one code per item, -1 where unknown.
+    """
+    rows, columns, width = [], [], 0
+    item_count = len(attributes[0])
+    for codes in attributes:
+        known = np.flatnonzero(codes >= 0)
+        rows.append(known)
+        columns.append(codes[known] + width)
+        width += int(codes.max(initial=-1)) + 1
+    row = np.concatenate(rows)
+    norms = np.sqrt(np.bincount(row, minlength=item_count))
+    return sparse(
+        row,
+        np.concatenate(columns),
+        (1 / norms[row]).astype(np.float32),
+        (item_count, max(width, 1)),
+    )
+
+
+def scores_with_new_items(
+    scores: "NDArray[np.float32]", attributes: "csr_array", is_new: "NDArray[np.bool_]"
+) -> "NDArray[np.float32]":
+    """Scores (rows x items) in which new items have what items like them have.
+
+    A new item takes the mean score of the `LIKE_COUNT` known items whose attributes are
+    nearest, weighed by their cosine; one without attributes, or like no known item, has
+    the lowest score of its row.
+    """
+    from nearline.recommend.models.item_knn import strongest
+
+    new, known = np.flatnonzero(is_new), np.flatnonzero(~is_new)
+    filled = scores.copy()
+    if not len(new):
+        return filled
+    if not len(known):
+        filled[:] = 0
+        return filled
+    likeness = strongest((attributes[new] @ attributes[known].T).tocsr(), LIKE_COUNT)
+    weights = np.asarray(likeness.sum(axis=1))
+    borrowed = (likeness @ scores[:, known].T).T / np.where(weights > 0, weights, 1)
+    lowest = scores[:, known].min(axis=1, keepdims=True)
+    filled[:, new] = np.where(weights > 0, borrowed, lowest)
+    return filled
