@@ -33,6 +33,8 @@ COMMANDS: list[list[str]] = [
     ["deadletters", "show"],
     ["deadletters", "replay"],
     ["demo-shop"],
+    ["experiment"],
+    ["experiment", "analyze"],
     ["live"],
     ["up"],
     ["training-set"],
