@@ -43,10 +43,13 @@ def conclude(answer: Answer, question: Question) -> Conclusion:
     """
     if answer.findings:
         return _cannot(answer.findings[0].sentence)
+    primary = [one for one in answer.results if one.metric == answer.primary_metric]
+    blocked = [one.problem for one in primary if one.estimate is None and one.problem]
+    if blocked and len(blocked) == len(primary):
+        return _cannot(blocked[0].sentence)
     for check in answer.checks:
         if check.status is Status.ALARM:
             return _cannot(f"{check.message}; find the cause before reading any metric")
-    primary = [one for one in answer.results if one.metric == answer.primary_metric]
     conclusions = [_conclude_variant(one, answer, question) for one in primary]
     if not conclusions:
         return _cannot("there is no metric; name one")

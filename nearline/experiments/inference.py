@@ -7,7 +7,7 @@ of units makes two `ArmEstimate`s.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -227,6 +227,28 @@ def compare_proportions(
         p_value=float(2 * ndtr(-abs(rate - control_rate) / pooled_error)),
         problem=Problem.TOO_FEW_OUTCOMES if fewest < LEAST_EXPECTED_COUNT else None,
     )
+
+
+def homogeneity_p_value(arms: Sequence[SufficientStatistics]) -> float | None:
+    """Pearson's chi-square: do all arms share one rate? Of two arms, the z test squared.
+
+    None where fewer than two arms have units, a value is neither 0 nor 1, or all are
+    equal; Cochran's rule of 5 expected in each cell is the caller's to keep.
+    """
+    from scipy.special import chdtrc
+
+    used = [arm for arm in arms if arm.unit_count > 0]
+    if len(used) < 2 or any(map(_problem, used)) or any(map(_proportion_problem, used)):
+        return None
+    rate = SufficientStatistics.total(used).mean
+    if not 0 < rate < 1:
+        return None
+    statistic = math.fsum(
+        (arm.value_sum - arm.unit_count * rate) ** 2
+        / (arm.unit_count * rate * (1 - rate))
+        for arm in used
+    )
+    return float(chdtrc(len(used) - 1, statistic))
 
 
 METHODS: Mapping[str, Method] = {

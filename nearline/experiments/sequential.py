@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from nearline.errors import InputError
+from nearline.experiments.findings import AnalysisError
 from nearline.experiments.inference import DEFAULT_CONFIDENCE_LEVEL, require_level
 
 if TYPE_CHECKING:
@@ -82,9 +82,10 @@ class GroupSequential:
         shares = self.information
         rising = all(a < b for a, b in zip((0.0, *shares), shares, strict=False))
         if not shares or not rising or not shares[-1] <= 1:
-            raise InputError(
-                "looks must be growing shares of the planned units, above 0 and up to "
-                "1; for example 0.25,0.5,1"
+            raise AnalysisError(
+                "unreadable_looks",
+                "looks are no growing shares of the planned units",
+                "give numbers above 0 and up to 1, for example 0.25,0.5,1",
             )
 
     def critical(self, degrees: float, unit_count: int) -> float:

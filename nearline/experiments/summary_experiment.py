@@ -14,7 +14,7 @@ from nearline.experiments.statistics import (
     JointStatistics,
     SufficientStatistics,
 )
-from nearline.experiments.unit_file import UnitFile, read_unit_file
+from nearline.experiments.unit_file import UnitFile, read_column_names, read_unit_file
 
 REQUIRED_COLUMNS = ("variant", "n", "sum", "sum_squares")
 RATIO_COLUMNS = ("denominator_sum", "denominator_sum_squares", "cross_product")
@@ -28,7 +28,7 @@ def read_summary(path: Path) -> ExperimentData:
     A metric with denominator sums is a ratio, one without a mean, unless a column
     `kind` says proportion. AnalysisError where a column is missing.
     """
-    names = read_unit_file(path, []).columns
+    names = read_column_names(path)
     optional = [name for name in ("metric", "kind", *RATIO_COLUMNS) if name in names]
     file = read_unit_file(path, [*REQUIRED_COLUMNS, *optional])
     partly = [name for name in RATIO_COLUMNS if name in names]

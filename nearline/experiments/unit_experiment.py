@@ -26,8 +26,11 @@ from nearline.experiments.unit_file import NumberColumn, UnitFile, read_unit_fil
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_GROUPS = 1_000
-"""Of a segment, day or stratum column; one of many more is likely an id."""
+MOST_GROUPS = 400
+"""Of a segment, day or stratum column."""
+
+UNITS_PER_GROUP = 10
+"""At least, on average: a column of smaller groups may be an id, and ids are not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ def _row_findings(
         findings.append(
             Finding(
                 "units_in_two_arms",
-                f"{in_two:,} units are in more than one arm",
+                f"{_units(in_two)} in more than one arm",
                 "find out how they came to see both; then leave them out, or keep the "
                 "first arm that each saw",
             )
@@ -135,7 +138,7 @@ def _row_findings(
         findings.append(
             Finding(
                 "duplicated_units",
-                f"{repeated:,} units have more than one row",
+                f"{_units(repeated)} in more than one row",
                 "add up or drop rows so that each unit has one; rows of a unit are "
                 "not independent",
             )
@@ -155,17 +158,23 @@ def _groups(
             f"column {column!r} is missing for {texts.missing_count:,} units",
             "give them a stratum of their own",
         )
-    _require_few(column, len(texts.labels))
+    _require_few(column, len(texts.labels), file.row_count)
     return texts.codes, None
 
 
-def _require_few(column: str, group_count: int) -> None:
-    if group_count > MOST_GROUPS:
+def _require_few(column: str, group_count: int, unit_count: int) -> None:
+    if group_count > max(min(MOST_GROUPS, unit_count // UNITS_PER_GROUP), 2):
         raise AnalysisError(
             "too_many_groups",
-            f"column {column!r} has {group_count:,} different values",
-            f"group by a column of at most {MOST_GROUPS:,}",
+            f"column {column!r} has {group_count:,} different values for "
+            f"{unit_count:,} units",
+            f"group by a column of at most {MOST_GROUPS}, and {UNITS_PER_GROUP} units "
+            "in each",
         )
+
+
+def _units(count: int) -> str:
+    return "1 unit is" if count == 1 else f"{count:,} units are"
 
 
 def _metric(
@@ -264,7 +273,7 @@ def _checks(
     grouped = [*columns.segments] + ([columns.day] if columns.day else [])
     for name in grouped:
         texts = file.texts(name)
-        _require_few(name, len(texts.labels))
+        _require_few(name, len(texts.labels), file.row_count)
         counts = {
             label: {
                 key: int((texts.codes[where] == code).sum())

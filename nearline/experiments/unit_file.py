@@ -96,48 +96,68 @@ class UnitFile:
         return _codes(self.table.column(column))[0]
 
 
+def read_column_names(path: Path) -> tuple[str, ...]:
+    """Names of the columns, in the file's order."""
+    return _open(path)[0]
+
+
 def read_unit_file(path: Path, needed: Sequence[str] | None = None) -> UnitFile:
     """Read a CSV (or .gz, or with tabs or semicolons) or Parquet file.
 
     `needed` names the columns to read, all by default. AnalysisError names a missing
     column and lists those there.
     """
+    names, delimiter = _open(path)
+    wanted = _wanted(path, names, needed)
+    if delimiter is None:
+        return UnitFile(path.name, names, _read_parquet(path, wanted))
+    return UnitFile(path.name, names, _read_csv(path, wanted, delimiter))
+
+
+def _open(path: Path) -> tuple[tuple[str, ...], str | None]:
+    """Column names, and the delimiter of a CSV."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     if not path.is_file():
         raise AnalysisError(
             "unreadable_file", f"{path.name} is no file", "give a CSV or Parquet file"
         )
     with path.open("rb") as file:
-        start = file.read(4)
-    read = _read_parquet if start == b"PAR1" else _read_csv
-    names, table = read(path, needed)
-    return UnitFile(path.name, names, table)
+        is_parquet = file.read(4) == b"PAR1"
+    if is_parquet:
+        try:
+            return tuple(pq.read_schema(path).names), None
+        except (pa.ArrowException, OSError) as error:
+            raise _broken_parquet(path) from error
+    try:
+        names, delimiter = _header(path)
+    except (UnicodeDecodeError, OSError, EOFError, csv.Error) as error:
+        raise _broken_csv(path) from error
+    if not names:
+        raise AnalysisError(
+            "unreadable_file", f"{path.name} is empty", "give a file with a header line"
+        )
+    return names, delimiter
 
 
-def _read_parquet(
-    path: Path, needed: Sequence[str] | None
-) -> tuple[tuple[str, ...], Any]:
+def _read_parquet(path: Path, wanted: list[str]) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            names = tuple(file.schema_arrow.names)
-            wanted = _wanted(path, names, needed)
-            return names, file.read(columns=wanted)
+            return file.read(columns=wanted)
     except (pa.ArrowException, OSError) as error:
-        raise AnalysisError(
-            "unreadable_file", f"{path.name} is no whole Parquet file", "write it again"
-        ) from error
+        raise _broken_parquet(path) from error
 
 
-def _read_csv(path: Path, needed: Sequence[str] | None) -> tuple[tuple[str, ...], Any]:
+def _read_csv(path: Path, wanted: list[str], delimiter: str) -> Any:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
     try:
-        names, delimiter = _header(path)
-        wanted = _wanted(path, names, needed)
-        table = arrow_csv.read_csv(
+        return arrow_csv.read_csv(
             path,
             parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
             convert_options=arrow_csv.ConvertOptions(
@@ -149,13 +169,8 @@ def _read_csv(path: Path, needed: Sequence[str] | None) -> tuple[tuple[str, ...]
                 strings_can_be_null=True,
             ),
         )
-    except (pa.ArrowException, UnicodeDecodeError, OSError, csv.Error) as error:
-        raise AnalysisError(
-            "unreadable_file",
-            f"{path.name} cannot be read as CSV",
-            "write it as UTF-8 with one header line and as many cells in each row",
-        ) from error
-    return names, table
+    except (pa.ArrowException, OSError) as error:
+        raise _broken_csv(path) from error
 
 
 def _header(path: Path) -> tuple[tuple[str, ...], str]:
@@ -167,12 +182,21 @@ def _header(path: Path) -> tuple[tuple[str, ...], str]:
         line = text.readline()
         delimiter = max((",", "\t", ";"), key=line.count)
         text.seek(0)
-        names = tuple(next(csv.reader(text, delimiter=delimiter), ()))
-    if not names:
-        raise AnalysisError(
-            "unreadable_file", f"{path.name} is empty", "give a file with a header line"
-        )
-    return names, delimiter
+        return tuple(next(csv.reader(text, delimiter=delimiter), ())), delimiter
+
+
+def _broken_csv(path: Path) -> AnalysisError:
+    return AnalysisError(
+        "unreadable_file",
+        f"{path.name} cannot be read as CSV",
+        "write it as UTF-8 with one header line and as many cells in each row",
+    )
+
+
+def _broken_parquet(path: Path) -> AnalysisError:
+    return AnalysisError(
+        "unreadable_file", f"{path.name} is no whole Parquet file", "write it again"
+    )
 
 
 def _wanted(
