@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nearline.cli import print_json
+from nearline.experiments.plan_command import plan
 
 if TYPE_CHECKING:
     from nearline.experiments.analysis import ExperimentData, Question
@@ -25,6 +26,9 @@ _ONLY_WITH_DATA = (
 @click.group(epilog=f"Example: {_EXAMPLE} # or: nearline experiment COMMAND --help")
 def experiment() -> None:
     """Say what an experiment shows, with intervals, or why it shows nothing."""
+
+
+experiment.add_command(plan)
 
 
 @experiment.command(epilog=f"Example: {_EXAMPLE} --covariate revenue_before --json")

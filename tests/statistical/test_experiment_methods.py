@@ -77,7 +77,7 @@ def draw_sessions(
     rng: "np.random.Generator", lift: float, unit_count: int
 ) -> "tuple[np.ndarray, ...]":
     """Conversions in clustered sessions: a visitor's resemble each other."""
-    taste = rng.beta(2, 8, unit_count)
+    taste = 0.8 * rng.beta(2, 6, unit_count)
 
     def visits(rate: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
         sessions = 1 + rng.geometric(0.3, unit_count)

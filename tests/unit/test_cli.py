@@ -35,6 +35,7 @@ COMMANDS: list[list[str]] = [
     ["demo-shop"],
     ["experiment"],
     ["experiment", "analyze"],
+    ["experiment", "plan"],
     ["live"],
     ["up"],
     ["training-set"],
