@@ -5,7 +5,8 @@ files (`unit_experiment`, `summary_experiment`), the conclusion (`conclusion`), 
 for the terminal (`report`).
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from nearline.experiments.expressions import MetricKind
 from nearline.experiments.findings import AnalysisError, Finding, find_for
 from nearline.experiments.guardrails import GuardrailStatus, judge_guardrail
 from nearline.experiments.inference import (
+    LEAST_EXPECTED_COUNT,
     Comparison,
     FixedHorizon,
     Horizon,
@@ -215,13 +217,7 @@ def _require_names(
             f"there is no variant {control!r} to be the control",
             f"name one with --control; there are {shown}",
         )
-    unweighted = sorted(set(data.unit_counts) - set(question.weights or variants))
-    if unweighted:
-        raise AnalysisError(
-            "missing_weight",
-            f"--weights lacks variant {unweighted[0]!r}",
-            f"give the planned share of each; there are {shown}",
-        )
+    require_weights(data.unit_counts, question.weights)
     names = [metric.name for metric in data.metrics]
     for name in sorted({*question.guardrails, *question.lower_is_better}):
         if name not in names:
@@ -230,6 +226,19 @@ def _require_names(
                 f"there is no metric {name!r}",
                 f"there are {', '.join(names)}",
             )
+
+
+def require_weights(
+    variants: Collection[str], weights: Mapping[str, float] | None
+) -> None:
+    """AnalysisError where a plan leaves out a variant that has units."""
+    unplanned = sorted(set(variants) - set(weights or variants))
+    if unplanned:
+        raise AnalysisError(
+            "missing_weight",
+            f"--weights lacks variant {unplanned[0]!r}",
+            f"give the planned share of each; there are {', '.join(sorted(variants))}",
+        )
 
 
 def _no_variant(counts: Mapping[str, int | None]) -> Finding:
@@ -376,7 +385,10 @@ def _compare(
             horizon.confidence_level,
         )
         return arms, pooled
-    return arms, arms.compare(horizon)
+    comparison = arms.compare(horizon)
+    if is_plain and _has_few_outcomes(strata[0]) and comparison.estimate is not None:
+        comparison = replace(comparison, problem=Problem.TOO_FEW_OUTCOMES)
+    return arms, comparison
 
 
 def _compare_quantiles(
@@ -404,6 +416,18 @@ def _size(
     if variant in metric.strata:
         return sum(part.unit_count for part in metric.strata[variant])
     return counts[variant]
+
+
+def _has_few_outcomes(stratum: Stratum) -> bool:
+    """Whether values are 0 and 1, and one of them too rare: also where called a mean."""
+    both = stratum.variant + stratum.control
+    mean, count = both.means[0], both.unit_count
+    if not 0 < mean < 1:
+        return False
+    spread = count * mean * (1 - mean)
+    is_zero_or_one = math.isclose(both.comoments[0][0], spread, rel_tol=1e-9)
+    fewest = min(stratum.variant.unit_count, stratum.control.unit_count)
+    return is_zero_or_one and fewest * min(mean, 1 - mean) < LEAST_EXPECTED_COUNT
 
 
 def _successes(arm: JointStatistics) -> SufficientStatistics:

@@ -15,7 +15,7 @@ from nearline.experiments.inference import (
     Problem,
     compare_estimates,
 )
-from nearline.experiments.statistics import JointStatistics
+from nearline.experiments.statistics import JointStatistics, add_up
 
 # A ratio's linearization needs a denominator that many standard errors above zero.
 LEAST_DENOMINATOR_ERRORS = 3.0
@@ -148,9 +148,13 @@ def _estimate(
             for value, covariate in zip(weights, _gradient(means, *parts), strict=True)
         ]
     total = sum(sizes)
-    squared_error = math.fsum(
-        (size / total) ** 2 * arm.covariance_of_sums(weights, weights) / arm.unit_count
-        for arm, size in zip(arms, sizes, strict=True)
+    squared_error = add_up(
+        [
+            (size / total) ** 2
+            * arm.covariance_of_sums(weights, weights)
+            / arm.unit_count
+            for arm, size in zip(arms, sizes, strict=True)
+        ]
     )
     return ArmEstimate(
         point, max(squared_error, 0.0), sum(arm.unit_count for arm in arms)
@@ -170,7 +174,8 @@ def _gradient(
         gradient[value] = 1.0
     else:
         gradient[value] = 1 / means[denominator]
-        gradient[denominator] -= means[value] / means[denominator] ** 2
+        # Twice divided: the square of a tiny or huge mean is beyond a float.
+        gradient[denominator] -= means[value] / means[denominator] / means[denominator]
     return gradient
 
 
@@ -179,9 +184,11 @@ def _weighted_means(
 ) -> list[float]:
     total = sum(sizes)
     return [
-        math.fsum(
-            size * arm.means[part] / total
-            for arm, size in zip(arms, sizes, strict=True)
+        add_up(
+            [
+                size * arm.means[part] / total
+                for arm, size in zip(arms, sizes, strict=True)
+            ]
         )
         for part in range(len(arms[0].means))
     ]

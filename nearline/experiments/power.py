@@ -42,7 +42,7 @@ def deviation_of_ratio(history: JointStatistics) -> float:
     By the delta method, Deng, Knoblich and Lu (2018), KDD.
     """
     below = history.means[1]
-    weights = (1 / below, -history.means[0] / below**2)
+    weights = (1 / below, -history.means[0] / below / below)
     return math.sqrt(history.covariance_of_sums(weights, weights))
 
 

@@ -209,7 +209,7 @@ def choose_control(variant_keys: Sequence[str]) -> str:
 
     Keys are sorted by the caller.
     """
-    if CONTROL_VARIANT_KEY in variant_keys or len(variant_keys) == 1:
+    if CONTROL_VARIANT_KEY in variant_keys or len(variant_keys) < 2:
         return CONTROL_VARIANT_KEY
     return variant_keys[0]
 

@@ -47,7 +47,8 @@ class AlwaysValid:
     def p_value(self, statistic: float, degrees: float, unit_count: int) -> float:
         """Inverse of the mixture martingale: never below the level by looking often."""
         ratio = self._mixture_ratio(unit_count)
-        log_evidence = statistic**2 * ratio / (1 + ratio) / 2 - math.log1p(ratio) / 2
+        squared = statistic * statistic
+        log_evidence = squared * ratio / (1 + ratio) / 2 - math.log1p(ratio) / 2
         return math.exp(-max(log_evidence, 0.0))
 
     def _mixture_ratio(self, unit_count: int) -> float:

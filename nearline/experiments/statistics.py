@@ -39,8 +39,8 @@ class SufficientStatistics:
         parts = list(parts)
         return cls(
             sum(part.unit_count for part in parts),
-            _order_free_sum([part.value_sum for part in parts]),
-            _order_free_sum([part.value_sum_squares for part in parts]),
+            add_up([part.value_sum for part in parts]),
+            add_up([part.value_sum_squares for part in parts]),
         )
 
     @property
@@ -124,16 +124,23 @@ class JointStatistics:
         sums: Sequence[float],
         products: Sequence[Sequence[float]],
     ) -> "JointStatistics":
-        """From sums and sums of products, all finite; exact in the sums given."""
+        """From sums and sums of products, exact in them; NaN if one is not finite."""
         if unit_count < 1:
             return cls.nothing(len(sums))
+        if not all(
+            map(math.isfinite, (*sums, *(cell for row in products for cell in row)))
+        ):
+            blank = (math.nan,) * len(sums)
+            return cls(unit_count, blank, (blank,) * len(sums))
         exact = [Fraction(value) for value in sums]
         return cls(
             unit_count,
-            tuple(float(value / unit_count) for value in exact),
+            tuple(_rounded(value / unit_count) for value in exact),
             tuple(
                 tuple(
-                    float(Fraction(products[i][j]) - exact[i] * exact[j] / unit_count)
+                    _rounded(
+                        Fraction(products[i][j]) - exact[i] * exact[j] / unit_count
+                    )
                     for j in range(len(exact))
                 )
                 for i in range(len(exact))
@@ -187,15 +194,25 @@ class JointStatistics:
         self, weights: Sequence[float], other_weights: Sequence[float]
     ) -> float:
         """Unbiased covariance of two weighted sums of a unit's values."""
-        return math.fsum(
-            one * other * self.covariance(i, j)
-            for i, one in enumerate(weights)
-            for j, other in enumerate(other_weights)
-            if one and other
+        return add_up(
+            [
+                one * other * self.covariance(i, j)
+                for i, one in enumerate(weights)
+                for j, other in enumerate(other_weights)
+                if one and other
+            ]
         )
 
 
-def _order_free_sum(values: list[float]) -> float:
+def _rounded(value: Fraction) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
+def add_up(values: list[float]) -> float:
+    """Sum rounded once, independent of the order; NaN where it is no finite number."""
     if not all(math.isfinite(value) for value in values):
         return math.nan
     try:

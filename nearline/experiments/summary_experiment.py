@@ -13,11 +13,14 @@ from nearline.experiments.statistics import (
     ROUNDING_SHARE,
     JointStatistics,
     SufficientStatistics,
+    add_up,
 )
 from nearline.experiments.unit_file import UnitFile, read_column_names, read_unit_file
 
 REQUIRED_COLUMNS = ("variant", "n", "sum", "sum_squares")
 RATIO_COLUMNS = ("denominator_sum", "denominator_sum_squares", "cross_product")
+MOST_UNITS = 2**53
+"""Of larger whole numbers a float does not hold each."""
 DEFAULT_METRIC = "metric"
 _KINDS = {MetricKind.MEAN, MetricKind.PROPORTION, MetricKind.RATIO}
 
@@ -91,7 +94,7 @@ def _unit_counts(
 
 
 def _is_count(row: tuple[float, ...]) -> bool:
-    return math.isfinite(row[0]) and row[0] >= 0 and row[0] == int(row[0])
+    return 0 <= row[0] <= MOST_UNITS and row[0] == int(row[0])
 
 
 def _metric(
@@ -191,7 +194,7 @@ def _is_contradictory(row: tuple[float, ...]) -> bool:
 
 def _statistics(rows: list[tuple[float, ...]], width: int) -> JointStatistics:
     count = sum(int(row[0]) for row in rows)
-    sums = [math.fsum(row[place] for row in rows) for place in range(1, width)]
+    sums = [add_up([row[place] for row in rows]) for place in range(1, width)]
     if width == 3:
         return JointStatistics.from_sums(count, [sums[0]], [[sums[1]]])
     value, squares, below, below_squares, product = sums

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nearline.experiments.analysis import Check, ExperimentData, MetricArms
+from nearline.experiments.analysis import (
+    Check,
+    ExperimentData,
+    MetricArms,
+    require_weights,
+)
 from nearline.experiments.checks import (
     check_covariate,
     check_outliers,
@@ -25,6 +30,8 @@ from nearline.experiments.unit_file import NumberColumn, UnitFile, read_unit_fil
 
 if TYPE_CHECKING:
     import numpy as np
+
+MOST_VARIANTS = 20
 
 MOST_GROUPS = 400
 """Of a segment, day or stratum column."""
@@ -67,6 +74,8 @@ def read_experiment(
 
     file = read_unit_file(path, columns.needed)
     variants = file.texts(columns.variant)
+    _require_variants(columns, len(variants.labels), file.row_count)
+    require_weights(variants.labels, weights)
     units = file.identities(columns.unit)
     findings = _row_findings(columns, variants.codes, units)
     numbers = {
@@ -173,6 +182,23 @@ def _require_few(column: str, group_count: int, unit_count: int) -> None:
         )
 
 
+def _require_variants(columns: Columns, variant_count: int, row_count: int) -> None:
+    """Variants are told by name; the values of a wrong column must not be."""
+    if columns.unit == columns.variant:
+        raise AnalysisError(
+            "repeated_column",
+            "--unit and --variant name the same column",
+            "name the column of each",
+        )
+    if variant_count > min(MOST_VARIANTS, max(2, row_count // 2)):
+        raise AnalysisError(
+            "too_many_variants",
+            f"column {columns.variant!r} has {variant_count:,} different values in "
+            f"{row_count:,} rows",
+            "name the column that holds the variant",
+        )
+
+
 def _units(count: int) -> str:
     return "1 unit is" if count == 1 else f"{count:,} units are"
 
@@ -248,6 +274,13 @@ def winsorize(values: "np.ndarray", share: float) -> "np.ndarray":
     return np.asarray(np.clip(values, low, high))
 
 
+def _in_order(labels: tuple[str, ...]) -> list[int]:
+    """Codes of the days from first to last; day numbers as numbers, dates as text."""
+    if all(label.isdecimal() for label in labels):
+        return sorted(range(len(labels)), key=lambda code: int(labels[code]))
+    return list(range(len(labels)))
+
+
 def _layout(metric: MetricExpression, has_covariate: bool) -> Layout:
     is_ratio = metric.kind is MetricKind.RATIO
     return Layout(
@@ -307,7 +340,7 @@ def _checks(
                     )
                     for key, where in rows.items()
                 }
-                for code in range(len(days.labels))
+                for code in _in_order(days.labels)
             ]
             checks.append(check_trend(primary.name, by_day, _layout(primary, False)))
     return checks

@@ -8,11 +8,14 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import chisquare, ttest_ind
 from statsmodels.stats.proportion import proportions_ztest
 
 from nearline.errors import InputError
 from nearline.experiments.command import experiment
+from nearline.experiments.findings import AnalysisError
 
 MEAN = ("--metric", "v=mean(value)")
 REQUIRED = ("estimate", "relative", "ci_low", "ci_high", "p_value")
@@ -241,6 +244,73 @@ def test_any_bad_cell_is_a_result_and_not_a_failure(
         }
     ]
     assert document["metrics"]["v"]["b"]["estimate"] is None  # type: ignore[index]
+
+
+CELLS = st.sampled_from(
+    [
+        "",
+        "a",
+        "b",
+        "1",
+        "0",
+        "2.5",
+        "-3",
+        "nan",
+        "inf",
+        "1e308",
+        "x@y.example",
+        '"',
+        "é",
+    ]
+)
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    st.lists(
+        st.tuples(CELLS, st.sampled_from(["", "a", "b", "c"]), CELLS, CELLS),
+        max_size=40,
+    ),
+    st.sampled_from(["mean(m)", "proportion(m)", "ratio(m,d)", "quantile(m,0.5)",
+                     "winsorized(m,0.9)"]),
+    st.lists(st.sampled_from(["--sequential", "--covariate=d", "--stratum=d", "--day=d",
+                              "--segment=d", "--missing=zero", "--control=a",
+                              "--weights=a=1,b=1", "--effect=0.1"]), max_size=4),
+)  # fmt: skip
+def test_any_file_is_an_answer_or_a_named_problem_never_a_failure(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, ...]],
+    metric: str,
+    more: list[str],
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_text("\n".join(map(",".join, [("u", "v", "m", "d"), *rows])))
+    named = ("--data", path, "--unit", "u", "--variant", "v", "--metric", f"m={metric}")
+    for form in ([], ["--json"]):
+        done = run(*named, *more, *form)
+        assert done.exception is None or isinstance(done.exception, AnalysisError)
+        assert "x@y.example" not in done.output
+    document = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert document["decision"] in ("ship", "stop", "keep_running", "cannot_conclude")
+
+
+NUMBERS = st.sampled_from(
+    ["", "0", "1", "50", "100", "-5", "2.5", "nan", "inf", "1e308", "1e-300", "x"]
+)
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), *[NUMBERS] * 6), max_size=5))
+def test_any_sums_are_an_answer_or_a_named_problem_never_a_failure(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "sums.csv"
+    head = "variant,n,sum,sum_squares,denominator_sum,denominator_sum_squares,cross_product"
+    path.write_text("\n".join([head, *map(",".join, rows)]))
+    for form in ([], ["--json"]):
+        done = run("--summary", path, *form)
+        assert done.exception is None or isinstance(done.exception, AnalysisError)
+    json.loads(done.stdout, parse_constant=pytest.fail)
 
 
 def test_the_command_is_a_group_with_help() -> None:

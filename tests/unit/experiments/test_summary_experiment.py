@@ -77,6 +77,7 @@ def test_a_proportion_is_said_in_the_column_kind(tmp_path: Path) -> None:
         (PLAIN, "b,inf,50,80", "not_a_number"),
         (PLAIN, "b,100,x,80", "not_a_number"),
         (PLAIN, "b,100,50,80\nb,100,50,80", "duplicated_rows"),
+        (PLAIN, "b,100,1e154,1e308\nb,101,1e154,1e308", "not_a_number"),
         (RATIO, "b,100,50,80,300,-1000,160", "negative_sum_of_squares"),
         (RATIO, "b,100,50,80,300,10,160", "contradictory_sums"),
         (RATIO, "b,100,50,80,300,1000,900", "contradictory_sums"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nearline.experiments.analysis import Answer, Question, answer
+from nearline.experiments.analysis import Answer, Question, Status, answer
 from nearline.experiments.expressions import parse_metrics
 from nearline.experiments.findings import AnalysisError
 from nearline.experiments.unit_experiment import Columns, read_experiment, winsorize
@@ -206,6 +206,28 @@ def test_units_in_two_arms_are_counted_once_in_each_for_the_sample_ratio(
     answered = ask(tmp_path, rows, "m=mean(value)")
     assert answered.unit_counts == {"a": 200, "b": 200}
     assert "50 units are in more than one row" in answered.findings[0].why
+
+
+def test_a_mean_of_rare_zeros_and_ones_is_told_to_be_rare(tmp_path: Path) -> None:
+    rows = [[*row[:2], int(i < 7), *row[3:]] for i, row in enumerate(draw_rows())]
+    (one,) = ask(tmp_path, rows, "c=mean(value)").results
+    assert one.estimate is not None
+    assert one.problem is not None
+    assert one.problem.code == "too_few_outcomes"
+
+
+def test_days_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    rows = draw_rows(4000)
+    for index, row in enumerate(rows):
+        day = 1 + index // 400
+        row[HEAD.index("day")] = day
+        row[2] += 0.6 * day * (row[1] == "b")  # type: ignore[operator]
+    answered = ask(tmp_path, rows, "m=mean(value)", day="day")
+    (novelty,) = [check for check in answered.checks if check.name == "novelty"]
+    assert novelty.status is Status.WARNING
+    # By hand: the slope is 0.6 a day; in the order of text it would look weaker.
+    assert novelty.p_value is not None
+    assert novelty.p_value < 1e-30
 
 
 def test_winsorizing_cuts_both_arms_at_one_bound() -> None:
