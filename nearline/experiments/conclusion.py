@@ -10,12 +10,16 @@ from enum import StrEnum
 from nearline.experiments.analysis import Answer, ArmResult, Question, Status
 from nearline.experiments.guardrails import GuardrailStatus
 from nearline.experiments.inference import FixedHorizon, Horizon
-from nearline.experiments.power import DEFAULT_POWER, shift_for
+from nearline.experiments.power import DEFAULT_POWER
 from nearline.experiments.sequential import GroupSequential
 from nearline.experiments.verdict import round_pair, signed
 
 LEAST_UNITS_TO_CONCLUDE = 30
 """Of each arm: below, the mean of a skewed value is far from normal."""
+
+
+MOST_GROWTH = 100.0
+"""Of precision; to ask for ten thousand times the units is to ask for none."""
 
 
 class Decision(StrEnum):
@@ -129,9 +133,7 @@ def _conclude_better(
     unclear = [one for one in guardrails if one.guardrail is GuardrailStatus.UNCLEAR]
     if unclear:
         one = unclear[0]
-        needed = _units_for(
-            one, question.guardrails[one.metric], question.horizon.confidence_level
-        )
+        needed = _units_for(one, question.guardrails[one.metric])
         return Conclusion(
             Decision.KEEP_RUNNING,
             f"keep running until {needed} and guardrail {one.metric} is known to hold "
@@ -159,7 +161,7 @@ def _conclude_unsettled(
                 f"stop {result.variant}: {inside}, so any change is smaller than the "
                 f"{effect * 100:.3g} % that would matter",
             )
-        needed = _units_for(result, effect, question.horizon.confidence_level)
+        needed = _units_for(result, effect)
         if needed != _ENOUGH:
             return Conclusion(
                 Decision.KEEP_RUNNING,
@@ -188,16 +190,24 @@ def _is_over(horizon: Horizon) -> bool:
 _ENOUGH = "the planned end"
 
 
-def _units_for(result: ArmResult, effect: float, level: float) -> str:
-    """In words, the units with which a relative `effect` is seen in 4 of 5 cases."""
+def _units_for(result: ArmResult, effect: float) -> str:
+    """In words, the units with which a relative `effect` is seen in 4 of 5 cases.
+
+    From the interval's own half-width, so that a horizon that widens it is paid for.
+    """
+    from scipy.special import ndtri
+
     error, control = result.standard_error, result.control_mean
     sizes = (result.unit_count, result.control_unit_count)
-    if not error or not control or None in sizes:
+    if not error or not control or result.ci_low is None or result.ci_high is None:
         return _ENOUGH
-    growth = (shift_for(DEFAULT_POWER, level) * error / (effect * abs(control))) ** 2
-    needed = math.ceil(growth * min(size for size in sizes if size is not None))
-    if growth <= 1:
+    half_width = (result.ci_high - result.ci_low) / 2
+    needed_width = half_width + float(ndtri(DEFAULT_POWER)) * error
+    # A margin of 0 asks for more units than there can be.
+    growth = needed_width / (effect * abs(control)) if effect else math.inf
+    if not 1 < growth < MOST_GROWTH:
         return _ENOUGH
+    needed = math.ceil(growth * growth * min(size or 0 for size in sizes))
     return f"the smaller arm has about {_round_up(needed):,} units"
 
 

@@ -59,7 +59,7 @@ def _result_lines(result: ArmResult, answer: Answer, question: Question) -> list
         f"  {means}; difference {_plus(result.estimate)} "
         f"({signed(low)} to {signed(high)}), {_p_words(result)}"
     )
-    lines.append(f"  {_details(result, question)}")
+    lines += [f"  {_method_words(result)}", f"  {_belief_words(result, question)}"]
     if result.problem is not None:
         lines.append(f"  but {result.problem.sentence}")
     return [*lines, ""]
@@ -81,7 +81,7 @@ def _p_words(result: ArmResult) -> str:
     return says
 
 
-def _details(result: ArmResult, question: Question) -> str:
+def _method_words(result: ArmResult) -> str:
     base, extras = result.method, list[str]()
     for suffix, said in (
         ("_poststratified", "post-stratified"),
@@ -93,13 +93,18 @@ def _details(result: ArmResult, question: Question) -> str:
     parts = [_METHODS.get(base, base), *extras]
     if result.variance_removed is not None:
         parts.append(f"{max(result.variance_removed, 0):.0%} of variance removed")
-    if result.chance_to_win is not None and result.expected_loss is not None:
-        prior = question.prior_standard_deviation
-        stated = "flat prior" if prior is None else f"prior 0 ± {prior:g}"
-        parts.append(
-            f"chance to be better {result.chance_to_win:.1%}, expected loss "
-            f"{result.expected_loss:.3g} ({stated})"
-        )
-    if result.guardrail is not None:
-        parts.append(f"guardrail {result.guardrail.value}")
     return "; ".join(parts)
+
+
+def _belief_words(result: ArmResult, question: Question) -> str:
+    prior = question.prior_standard_deviation
+    stated = "flat prior" if prior is None else f"prior 0 ± {prior:g}"
+    words = (
+        f"chance to be better {result.chance_to_win:.1%}, expected loss "
+        f"{result.expected_loss:.3g} ({stated})"
+    )
+    return (
+        words
+        if result.guardrail is None
+        else f"{words}; guardrail {result.guardrail.value}"
+    )

@@ -103,9 +103,16 @@ def test_an_open_result_keeps_running_while_looks_are_left(
 
 def test_with_an_effect_that_matters_the_units_still_needed_are_named() -> None:
     decision, sentence = conclusion_of(OPEN, question=Question(least_effect=0.01))
-    # By hand: error 3/3.92, so (2.801585 * 0.765306 / 1)^2 * 5000 = 22,985 units.
+    # By hand: error 3/3.92, so ((1.96 + 0.841621) * 0.765306 / 1)^2 * 5000 = 22,985.
     assert decision is Decision.KEEP_RUNNING
     assert "until the smaller arm has about 23,000 units" in sentence
+
+
+def test_a_wider_horizon_asks_for_more_units() -> None:
+    wide = replace(OPEN, ci_low=-2.0, ci_high=3.0)
+    question = Question(least_effect=0.01, horizon=AlwaysValid())
+    # By hand: ((2.5 + 0.841621 * 0.765306) / 1)^2 * 5000 = 49,419.
+    assert "about 50,000 units" in conclusion_of(wide, question=question)[1]
 
 
 def test_an_interval_within_what_matters_stops() -> None:
