@@ -102,7 +102,7 @@ def _conclude_variant(
             Decision.STOP,
             f"stop {result.variant}: guardrail {broken.metric} is worse by more than "
             f"{margin:.3g} of control "
-            f"({describe_change(broken, question.horizon.confidence_level)}); "
+            f"({_bare_change(broken, question)}); "
             f"{result.metric}: {change}",
         )
     is_significant = p_value < 1 - question.horizon.confidence_level
@@ -137,7 +137,7 @@ def _conclude_better(
         return Conclusion(
             Decision.KEEP_RUNNING,
             f"keep running until {needed} and guardrail {one.metric} is known to hold "
-            f"({describe_change(one, question.horizon.confidence_level)}); "
+            f"(so far {_bare_change(one, question)}); "
             f"{result.variant} makes {result.metric} better, {change}",
         )
     kept = f"; guardrails hold: {', '.join(one.metric for one in guardrails)}"
@@ -232,6 +232,11 @@ def describe_change(result: ArmResult, level: float) -> str:
         return "an unknown amount"
     low, high = round_pair(result.ci_low, result.ci_high)
     return f"{signed(low)} to {signed(high)} ({level * 100:g} % interval)"
+
+
+def _bare_change(result: ArmResult, question: Question) -> str:
+    """Without its level, for within brackets; the sentence names the level elsewhere."""
+    return describe_change(result, question.horizon.confidence_level).partition(" (")[0]
 
 
 def _is_worse(result: ArmResult, question: Question) -> bool:
