@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearline.experiments import JointStatistics, SufficientStatistics
@@ -19,6 +19,7 @@ def of(values: list[int]) -> SufficientStatistics:
     )
 
 
+@settings(deadline=None)
 @given(VALUES, VALUES)
 def test_statistics_of_parts_add_up_to_those_of_the_whole(
     left: list[int], right: list[int]
@@ -26,6 +27,7 @@ def test_statistics_of_parts_add_up_to_those_of_the_whole(
     assert of(left) + of(right) == of(left + right)
 
 
+@settings(deadline=None)
 @given(VALUES, VALUES, VALUES)
 def test_addition_is_associative_and_commutative_on_whole_numbers(
     a: list[int], b: list[int], c: list[int]
@@ -34,6 +36,7 @@ def test_addition_is_associative_and_commutative_on_whole_numbers(
     assert of(a) + SufficientStatistics() == of(a)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(
@@ -54,6 +57,7 @@ def test_total_does_not_depend_on_the_order_of_its_parts_to_the_last_bit(
     assert SufficientStatistics.total(parts) == SufficientStatistics.total(shuffled)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-1_000_000, 1_000_000), min_size=2, max_size=40))
 def test_mean_and_variance_equal_numpy(values: list[int]) -> None:
     statistics = of(values)
