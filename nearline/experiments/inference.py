@@ -2,13 +2,15 @@
 
 Belongs here: arithmetic on the sums of two arms. Not here: which arms are compared and
 how metrics are named (`results`), words (`verdict`), the split itself
-(`sample_ratio`). A further method is one more function in `METHODS`.
+(`sample_ratio`). A method for the marts is one more function in `METHODS`; one for files
+of units makes two `ArmEstimate`s.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from nearline.errors import InputError
 from nearline.experiments.statistics import SufficientStatistics
@@ -30,8 +32,11 @@ class Problem(StrEnum):
     NEGATIVE_SUM_OF_SQUARES = "negative_sum_of_squares"
     CONTRADICTORY_SUMS = "contradictory_sums"
     NOT_A_PROPORTION = "not_a_proportion"
+    ZERO_DENOMINATOR = "zero_denominator"
+    EMPTY_STRATUM = "empty_stratum"
     EMPTY_ARM = "empty_arm"
     TOO_FEW_UNITS = "too_few_units"
+    TOO_EARLY_TO_LOOK = "too_early_to_look"
     ZERO_VARIANCE = "zero_variance"
     UNKNOWN_METRIC_KIND = "unknown_metric_kind"
     MIXED_METRIC_KINDS = "mixed_metric_kinds"
@@ -52,6 +57,52 @@ class Comparison:
     relative_lift: float | None = None
     relative_ci_low: float | None = None
     relative_ci_high: float | None = None
+    standard_error: float | None = None
+    """Of the estimate; what a Bayesian summary or a margin starts from."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmEstimate:
+    """What one arm says about a metric: a point and the squared error of that point.
+
+    Every metric comes down to it: a mean, a ratio linearized by the delta method, an
+    adjusted mean, a quantile. `unit_count` gives Welch's degrees of freedom.
+    """
+
+    point: float
+    squared_error: float
+    unit_count: int
+
+
+class Horizon(Protocol):
+    """When the data may be looked at, which decides how wide an interval must be."""
+
+    @property
+    def confidence_level(self) -> float:
+        """Share of experiments whose interval holds the truth, at all allowed looks."""
+
+    def critical(self, degrees: float, unit_count: int) -> float:
+        """Half-width of the interval, in standard errors of the estimate."""
+
+    def p_value(self, statistic: float, degrees: float, unit_count: int) -> float:
+        """Of an estimate that is `statistic` standard errors away from no change."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedHorizon:
+    """One look, at the planned end: Student's t."""
+
+    confidence_level: float = DEFAULT_CONFIDENCE_LEVEL
+
+    def critical(self, degrees: float, unit_count: int) -> float:
+        from scipy.special import stdtrit
+
+        return float(stdtrit(degrees, (1 + self.confidence_level) / 2))
+
+    def p_value(self, statistic: float, degrees: float, unit_count: int) -> float:
+        from scipy.special import stdtr
+
+        return float(2 * stdtr(degrees, -abs(statistic)))
 
 
 Method = Callable[[SufficientStatistics, SufficientStatistics, float], Comparison]
@@ -79,35 +130,56 @@ def compare_means(
 
     Welch (1947), Biometrika 34. Units are those of the value.
     """
-    from scipy.special import stdtr, stdtrit
-
-    _require_level(confidence_level)
     name = "welch_t"
     problem = _problem(variant) or _problem(control) or _arm_size(variant, control)
     if problem is not None:
         return Comparison(name, problem)
-    variant_part = variant.variance / variant.unit_count
-    control_part = control.variance / control.unit_count
-    squared_error = variant_part + control_part
+    return compare_estimates(
+        name,
+        ArmEstimate(
+            variant.mean, variant.variance / variant.unit_count, variant.unit_count
+        ),
+        ArmEstimate(
+            control.mean, control.variance / control.unit_count, control.unit_count
+        ),
+        FixedHorizon(confidence_level),
+    )
+
+
+def compare_estimates(
+    method: str, variant: ArmEstimate, control: ArmEstimate, horizon: Horizon
+) -> Comparison:
+    """Difference and relative lift of two independent estimates, under a horizon.
+
+    Degrees of freedom by Welch (1947) and Satterthwaite (1946); relative lift by the
+    delta method. ZERO_VARIANCE where neither arm has a spread.
+    """
+    require_level(horizon.confidence_level)
+    problem = _arm_size(variant, control)
+    if problem is not None:
+        return Comparison(method, problem)
+    squared_error = variant.squared_error + control.squared_error
+    if not math.isfinite(squared_error):
+        return Comparison(method, Problem.NOT_A_NUMBER)
     if not squared_error > 0:
-        return Comparison(name, Problem.ZERO_VARIANCE)
+        return Comparison(method, Problem.ZERO_VARIANCE)
     # Shares, not the parts themselves: squares of tiny variances would underflow.
-    variant_share = variant_part / squared_error
-    control_share = control_part / squared_error
+    variant_share = variant.squared_error / squared_error
+    control_share = control.squared_error / squared_error
     degrees = 1 / (
         variant_share**2 / (variant.unit_count - 1)
         + control_share**2 / (control.unit_count - 1)
     )
-    estimate = variant.mean - control.mean
-    error = math.sqrt(squared_error)
+    unit_count = variant.unit_count + control.unit_count
+    statistic = (variant.point - control.point) / math.sqrt(squared_error)
     return _comparison(
-        name,
-        variant.mean,
-        control.mean,
-        variant_part,
-        control_part,
-        critical=float(stdtrit(degrees, (1 + confidence_level) / 2)),
-        p_value=float(2 * stdtr(degrees, -abs(estimate) / error)),
+        method,
+        variant.point,
+        control.point,
+        variant.squared_error,
+        control.squared_error,
+        critical=horizon.critical(degrees, unit_count),
+        p_value=horizon.p_value(statistic, degrees, unit_count),
     )
 
 
@@ -124,7 +196,7 @@ def compare_proportions(
     """
     from scipy.special import ndtr, ndtri
 
-    _require_level(confidence_level)
+    require_level(confidence_level)
     name = "two_proportion_z"
     problem = (
         _problem(variant)
@@ -155,6 +227,28 @@ def compare_proportions(
         p_value=float(2 * ndtr(-abs(rate - control_rate) / pooled_error)),
         problem=Problem.TOO_FEW_OUTCOMES if fewest < LEAST_EXPECTED_COUNT else None,
     )
+
+
+def homogeneity_p_value(arms: Sequence[SufficientStatistics]) -> float | None:
+    """Pearson's chi-square: do all arms share one rate? Of two arms, the z test squared.
+
+    None where fewer than two arms have units, a value is neither 0 nor 1, or all are
+    equal; Cochran's rule of 5 expected in each cell is the caller's to keep.
+    """
+    from scipy.special import chdtrc
+
+    used = [arm for arm in arms if arm.unit_count > 0]
+    if len(used) < 2 or any(map(_problem, used)) or any(map(_proportion_problem, used)):
+        return None
+    rate = SufficientStatistics.total(used).mean
+    if not 0 < rate < 1:
+        return None
+    statistic = math.fsum(
+        (arm.value_sum - arm.unit_count * rate) ** 2
+        / (arm.unit_count * rate * (1 - rate))
+        for arm in used
+    )
+    return float(chdtrc(len(used) - 1, statistic))
 
 
 METHODS: Mapping[str, Method] = {
@@ -203,6 +297,7 @@ def _comparison(
         lift,
         lift_low,
         lift_high,
+        error,
     )
 
 
@@ -228,7 +323,8 @@ def _proportion_problem(arm: SufficientStatistics) -> Problem | None:
 
 
 def _arm_size(
-    variant: SufficientStatistics, control: SufficientStatistics
+    variant: SufficientStatistics | ArmEstimate,
+    control: SufficientStatistics | ArmEstimate,
 ) -> Problem | None:
     fewest = min(variant.unit_count, control.unit_count)
     if fewest == 0:
@@ -236,7 +332,8 @@ def _arm_size(
     return Problem.TOO_FEW_UNITS if fewest < 2 else None
 
 
-def _require_level(confidence_level: float) -> None:
+def require_level(confidence_level: float) -> None:
+    """InputError unless it lies strictly between 0 and 1."""
     if not 0 < confidence_level < 1:
         raise InputError(
             "confidence_level must lie between 0 and 1; give 0.95 for 95 %"

@@ -6,7 +6,7 @@ Not here: the statistics themselves, or what a metric means (SQL says that).
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -147,7 +147,7 @@ def analyze(
     for experiment_key, metric_name in sorted(kinds):
         weights = weights_by_experiment.get(experiment_key)
         keys = sorted(variants[experiment_key] | set(weights or ()))
-        control_key = _control_of(keys)
+        control_key = choose_control(keys)
         arms = {
             key: SufficientStatistics.total(
                 parts.get((experiment_key, metric_name, key), ())
@@ -204,8 +204,12 @@ def write_results(
     return results
 
 
-def _control_of(variant_keys: list[str]) -> str:
-    if CONTROL_VARIANT_KEY in variant_keys or len(variant_keys) == 1:
+def choose_control(variant_keys: Sequence[str]) -> str:
+    """The variant named 'control', else the first; a lone other one lacks its control.
+
+    Keys are sorted by the caller.
+    """
+    if CONTROL_VARIANT_KEY in variant_keys or len(variant_keys) < 2:
         return CONTROL_VARIANT_KEY
     return variant_keys[0]
 

@@ -12,6 +12,9 @@ from nearline.errors import InputError
 SRM_ALARM_LEVEL = 0.001
 """Far below 0.05 on purpose: it is looked at on every refresh of every experiment."""
 
+SRM_WARNING_LEVEL = 0.01
+"""Worth a look; the verdict stands."""
+
 
 def srm_p_value(
     unit_counts: Mapping[str, int],

@@ -1,13 +1,17 @@
 """Sufficient statistics: small values that add up, the seam between SQL and inference.
 
-Only what follows from the three sums belongs here; tests and intervals are in
-`inference`. Nothing in here needs an import heavier than the standard library.
+Only what follows from the sums belongs here; tests and intervals are in `inference`.
+Nothing in here needs an import heavier than the standard library.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Sums of floats may miss the Cauchy-Schwarz bound by rounding alone. A sum of squares
 # short of it by more than this share of itself is a contradiction, not rounding.
@@ -35,8 +39,8 @@ class SufficientStatistics:
         parts = list(parts)
         return cls(
             sum(part.unit_count for part in parts),
-            _order_free_sum([part.value_sum for part in parts]),
-            _order_free_sum([part.value_sum_squares for part in parts]),
+            add_up([part.value_sum for part in parts]),
+            add_up([part.value_sum_squares for part in parts]),
         )
 
     @property
@@ -79,7 +83,136 @@ class SufficientStatistics:
         )
 
 
-def _order_free_sum(values: list[float]) -> float:
+@dataclass(frozen=True, slots=True)
+class JointStatistics:
+    """Count, means and co-moments of several values per unit; what CUPED and ratios need.
+
+    `comoments[i][j]` is the sum over units of the product of deviations from the means
+    of values i and j. Deviations, not raw squares: the columns of a file may be large
+    against their spread, and raw sums of squares would already have lost the digits.
+    """
+
+    unit_count: int
+    means: tuple[float, ...]
+    comoments: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def from_columns(cls, columns: "Sequence[np.ndarray]") -> "JointStatistics":
+        """One column per value, one row per unit; no units give zeros."""
+        import numpy as np
+
+        values = np.vstack([np.asarray(column, dtype=float) for column in columns])
+        if values.shape[1] == 0:
+            return cls.nothing(len(columns))
+        # Beyond the largest float the result is infinite, which is a named problem.
+        with np.errstate(over="ignore", invalid="ignore"):
+            means = values.mean(axis=1)
+            deviations = values - means[:, None]
+            # The mean of equal values may round; their spread is zero all the same.
+            deviations[values.min(axis=1) == values.max(axis=1)] = 0.0
+            comoments = deviations @ deviations.T
+        return cls(
+            values.shape[1],
+            tuple(means.tolist()),
+            tuple(tuple(row) for row in comoments.tolist()),
+        )
+
+    @classmethod
+    def from_sums(
+        cls,
+        unit_count: int,
+        sums: Sequence[float],
+        products: Sequence[Sequence[float]],
+    ) -> "JointStatistics":
+        """From sums and sums of products, exact in them; NaN if one is not finite."""
+        if unit_count < 1:
+            return cls.nothing(len(sums))
+        if not all(
+            map(math.isfinite, (*sums, *(cell for row in products for cell in row)))
+        ):
+            blank = (math.nan,) * len(sums)
+            return cls(unit_count, blank, (blank,) * len(sums))
+        exact = [Fraction(value) for value in sums]
+        return cls(
+            unit_count,
+            tuple(_rounded(value / unit_count) for value in exact),
+            tuple(
+                tuple(
+                    _rounded(
+                        Fraction(products[i][j]) - exact[i] * exact[j] / unit_count
+                    )
+                    for j in range(len(exact))
+                )
+                for i in range(len(exact))
+            ),
+        )
+
+    @classmethod
+    def nothing(cls, value_count: int) -> "JointStatistics":
+        """No units of `value_count` values: the zero of addition."""
+        zeros = (0.0,) * value_count
+        return cls(0, zeros, (zeros,) * value_count)
+
+    def __add__(self, other: "JointStatistics") -> "JointStatistics":
+        """Chan, Golub and LeVeque (1983), The American Statistician 37."""
+        unit_count = self.unit_count + other.unit_count
+        if unit_count == 0:
+            return self
+        shifts = [b - a for a, b in zip(self.means, other.means, strict=True)]
+        share = other.unit_count / unit_count
+        return JointStatistics(
+            unit_count,
+            tuple(
+                mean + shift * share
+                for mean, shift in zip(self.means, shifts, strict=True)
+            ),
+            tuple(
+                tuple(
+                    one + two + shifts[i] * shifts[j] * self.unit_count * share
+                    for j, (one, two) in enumerate(zip(*rows, strict=True))
+                )
+                for i, rows in enumerate(
+                    zip(self.comoments, other.comoments, strict=True)
+                )
+            ),
+        )
+
+    @property
+    def is_finite(self) -> bool:
+        return all(map(math.isfinite, self.means)) and all(
+            math.isfinite(value) for row in self.comoments for value in row
+        )
+
+    def covariance(self, i: int, j: int) -> float:
+        """Unbiased covariance of values i and j; NaN below two units."""
+        if self.unit_count < 2:
+            return math.nan
+        value = self.comoments[i][j] / (self.unit_count - 1)
+        return max(value, 0.0) if i == j else value
+
+    def covariance_of_sums(
+        self, weights: Sequence[float], other_weights: Sequence[float]
+    ) -> float:
+        """Unbiased covariance of two weighted sums of a unit's values."""
+        return add_up(
+            [
+                one * other * self.covariance(i, j)
+                for i, one in enumerate(weights)
+                for j, other in enumerate(other_weights)
+                if one and other
+            ]
+        )
+
+
+def _rounded(value: Fraction) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
+def add_up(values: list[float]) -> float:
+    """Sum rounded once, independent of the order; NaN where it is no finite number."""
     if not all(math.isfinite(value) for value in values):
         return math.nan
     try:

@@ -102,8 +102,8 @@ def verdict(
     low, high = low * scale, high * scale
     level = f"({confidence_level * 100:g} % interval)"
     if low <= 0 <= high:
-        smallest, largest = _round_pair(low, high)
-        span = _words(f"{_signed(smallest)} to {_signed(largest)}", unit)
+        smallest, largest = round_pair(low, high)
+        span = _words(f"{signed(smallest)} to {signed(largest)}", unit)
         return (
             f"cannot conclude: {variant_key} changes {metric} by {span} {level}, "
             "which includes no change, collect more units"
@@ -115,7 +115,7 @@ def verdict(
             metric=metric,
         )
     direction = "raises" if low > 0 else "lowers"
-    smallest, largest = _round_pair(*sorted((abs(low), abs(high))))
+    smallest, largest = round_pair(*sorted((abs(low), abs(high))))
     span = _words(f"{smallest} to {largest}", unit)
     return f"{variant_key} {direction} {metric} by {span} {level}"
 
@@ -128,11 +128,12 @@ def _words(span: str, unit: str) -> str:
     return f"{span} {unit}".rstrip()
 
 
-def _signed(number: str) -> str:
+def signed(number: str) -> str:
+    """A rounded number with its sign, a plus too."""
     return number if number.startswith("-") or not number.strip("0.") else f"+{number}"
 
 
-def _round_pair(low: float, high: float) -> tuple[str, str]:
+def round_pair(low: float, high: float) -> tuple[str, str]:
     """Two significant digits each, or as many as it takes to tell them apart."""
     for digits in range(2, 8):
         pair = _rounded(low, digits), _rounded(high, digits)

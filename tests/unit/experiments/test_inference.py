@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ttest_ind_from_stats
+from scipy.stats import chi2_contingency, ttest_ind_from_stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
@@ -18,6 +18,7 @@ from nearline.experiments import (
     compare,
     compare_means,
     compare_proportions,
+    homogeneity_p_value,
 )
 
 CLOSE = 1e-9
@@ -178,6 +179,35 @@ def test_swapping_the_arms_mirrors_estimate_and_interval(
     assert there.estimate == -back.estimate  # type: ignore[operator]
     assert there.ci_low == pytest.approx(-back.ci_high)  # type: ignore[operator]
     assert there.p_value == pytest.approx(back.p_value)
+
+
+def test_chi_square_agrees_with_scipy_and_of_two_arms_with_the_z_test() -> None:
+    arms = [rate(50, 1000), rate(64, 900), rate(41, 1200)]
+    table = [[arm.value_sum, arm.unit_count - arm.value_sum] for arm in arms]
+    assert homogeneity_p_value(arms) == pytest.approx(
+        chi2_contingency(table, correction=False).pvalue, rel=CLOSE
+    )
+    assert homogeneity_p_value([*arms, rate(0, 0)]) == homogeneity_p_value(arms)
+    assert homogeneity_p_value(arms[:2]) == pytest.approx(
+        compare_proportions(arms[0], arms[1]).p_value, rel=CLOSE
+    )
+
+
+@pytest.mark.parametrize(
+    "arms",
+    [
+        [],
+        [rate(5, 10)],
+        [rate(0, 10), rate(0, 20)],
+        [rate(10, 10), rate(20, 20)],
+        [rate(5, 10), SufficientStatistics(10, 50.0, 900.0)],
+        [rate(5, 10), SufficientStatistics(10, math.nan, 5.0)],
+    ],
+)
+def test_chi_square_of_nothing_to_compare_is_nothing(
+    arms: list[SufficientStatistics],
+) -> None:
+    assert homogeneity_p_value(arms) is None
 
 
 FINE = SufficientStatistics(100, 50.0, 50.0)

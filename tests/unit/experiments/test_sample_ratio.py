@@ -1,7 +1,7 @@
 """The sample-ratio check against scipy's chi-square as independent oracle."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -9,6 +9,7 @@ from nearline.errors import InputError
 from nearline.experiments import SRM_ALARM_LEVEL, srm_p_value
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 100_000), min_size=2, max_size=6))
 def test_equal_split_agrees_with_scipy(counts: list[int]) -> None:
     arms = {f"arm_{index}": count for index, count in enumerate(counts)}
@@ -17,6 +18,7 @@ def test_equal_split_agrees_with_scipy(counts: list[int]) -> None:
     )
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(1, 10_000), st.floats(0.1, 10)), min_size=2, max_size=5
