@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from nearline.publication.changes import compare_releases, write_changes
-from nearline.publication.live_files import ARRIVED_FACTS
+from nearline.publication.live_files import ACCOUNTS, ARRIVED_FACTS
 from nearline.publication.rebuilds import is_rebuilding, swap_in_rebuild
 from nearline.publication.releases import (
     new_release_id,
@@ -33,8 +33,9 @@ class CandidateConfig(dg.Config):
 @dg.asset(
     deps=[
         *(table.name for table in published_tables(load_settings().dbt_project)),
-        # How live events become facts goes along.
+        # How live events become facts, and who is whose, goes along.
         ARRIVED_FACTS,
+        ACCOUNTS,
     ],
     group_name="release",
     owners=_OWNERS,
