@@ -116,7 +116,7 @@ def test_late_events_rewrite_no_earlier_feature_row(late_history: LateHistory) -
     before, after = late_history.before, late_history.after
     tables = [table for table in before.tables() if table.startswith("ftr_")]
 
-    assert len(tables) == 18
+    assert len(tables) == 24
     for table in tables:
         earlier = set(map(_frozen, before.rows(f"select * from {table}")))
         assert earlier <= set(map(_frozen, after.rows(f"select * from {table}"))), table
