@@ -32,6 +32,7 @@ from nearline.events.identifiers import (
     IdentifierKind,
     find_identifier,
 )
+from nearline.sql_text import literal
 
 FINDINGS_TABLE = "privacy_findings"
 
@@ -387,5 +388,4 @@ def quoted(name: str) -> str:
 
 def _literal(text: str) -> str:
     # Braces are doubled for the query template.
-    escaped = text.replace("'", "''").replace("{", "{{").replace("}", "}}")
-    return f"'{escaped}'"
+    return literal(text).replace("{", "{{").replace("}", "}}")

@@ -51,6 +51,7 @@ from nearline.events.contract import Event, schema_file_name
 from nearline.landing.declarations import find_declarations
 from nearline.publication.tables import published_tables, scan
 from nearline.settings import load_settings
+from nearline.sql_text import literal
 
 __all__ = ["CheckResult", "blocking", "check_raw", "check_release"]
 
@@ -151,7 +152,7 @@ def check_raw(
         suite = declared_suite(declared[format_name])
     else:
         suite = RAW_SUITES[format_name]
-    listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+    listed = ", ".join(map(literal, files))
     source = (
         f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, "
         "hive_types = {'landing_id': INTEGER})"

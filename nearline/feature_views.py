@@ -94,6 +94,12 @@ def find_feature_views(dbt_project: Path) -> tuple[DescribedView, ...]:
     )
 
 
+def join_key(entity: str) -> str:
+    """The column by which rows of `entity` are looked up: a person's is the visitor's."""
+    key: str = _reader().JOIN_KEYS[entity]
+    return key
+
+
 @cache
 def _reader() -> ModuleType:
     """`feature_repo/dbt_models.py`, under no name that an import could meet."""

@@ -11,6 +11,7 @@ from nearline.deadletters.replays import replays_table
 from nearline.errors import InputError
 from nearline.landing.formats import MASK
 from nearline.settings import Settings
+from nearline.sql_text import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -125,7 +126,6 @@ def _connection(settings: Settings) -> "duckdb.DuckDBPyConnection":
 
     connection = duckdb.connect()
     connection.register("replays", replays_table(settings))
-    path = str(settings.raw / _FILES).replace("'", "''")
     # The first branch names columns that files of earlier versions lack.
     connection.execute(
         f"""
@@ -143,7 +143,7 @@ def _connection(settings: Settings) -> "duckdb.DuckDBPyConnection":
             where false
             union all by name
             select * from read_parquet(
-                '{path}',
+                {literal(settings.raw / _FILES)},
                 hive_partitioning = true,
                 hive_types = {{'landing_id': integer}},
                 union_by_name = true

@@ -46,6 +46,7 @@ from nearline.publication.live_files import (
 )
 from nearline.publication.releases import read_manifest
 from nearline.settings import Settings
+from nearline.sql_text import parquet_rows
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -60,6 +61,18 @@ SETTLING = timedelta(seconds=2)
 passing of time is made known so much later, what changes by an event at once."""
 
 _EXPIRE_EVERY = timedelta(minutes=1)
+
+_LISTS = {
+    SUPPRESSED: {"key_type": "varchar", "key_value": "varchar"},
+    UNLINKS: {
+        "identifier_type": "varchar",
+        "identifier": "varchar",
+        "other_identifier_type": "varchar",
+        "other_identifier": "varchar",
+        "unlinked_at": "timestamp",
+    },
+}
+"""What operators list in files, and the columns that are read of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +173,8 @@ class Processor:
             self._expired_at = datetime.min.replace(tzinfo=UTC)
             self._readers: dict[int, EventLog] = {}
             self._release = self._adopt(settings.published.resolve())
+            for relation in _LISTS:
+                self._fill(relation, None)
             # No file's, so that the first look takes up what is listed.
             self._suppression: _Stamp | None = (-1, -1, -1)
             self._unlinks: _Stamp | None = (-1, -1, -1)
@@ -340,14 +355,7 @@ class Processor:
         found = _stamp(self._settings.suppression)
         if found == self._suppression:
             return
-        source = "(select null as key_type, null as key_value where false)"
-        if found is not None:
-            source = "read_parquet('" + str(self._settings.suppression) + "')"
-        self._connection.execute(
-            f"create or replace temp table {SUPPRESSED} as select "
-            "cast(key_type as varchar) as key_type, "
-            f"cast(key_value as varchar) as key_value from {source}"
-        )
+        self._fill(SUPPRESSED, self._settings.suppression if found else None)
         # The state is the last to forget: as long as the store is away, it still knows
         # whose values have to go.
         with self._state.transaction():
@@ -369,32 +377,29 @@ class Processor:
         if found == self._unlinks:
             return
         connection = self._connection
+        concerned = f"select other_identifier as user_id from {UNLINKS}"
         with self._state.transaction():
             connection.execute(
-                f"create temp table if not exists {UNLINKS} (identifier_type varchar, "
-                "identifier varchar, other_identifier_type varchar, "
-                "other_identifier varchar, unlinked_at timestamp)"
+                f"create or replace temp table users_concerned as {concerned}"
             )
-            connection.execute(
-                "create or replace temp table users_concerned as "
-                f"select other_identifier as user_id from {UNLINKS}"
-            )
-            connection.execute(f"delete from {UNLINKS}")
-            if found is not None:
-                connection.execute(
-                    f"insert into {UNLINKS} select identifier_type, identifier, "
-                    "other_identifier_type, other_identifier, unlinked_at "
-                    f"from read_parquet('{self._settings.unlinks}')"
-                )
-            connection.execute(
-                "insert into users_concerned "
-                f"select other_identifier as user_id from {UNLINKS}"
-            )
+            self._fill(UNLINKS, self._settings.unlinks if found else None)
+            connection.execute(f"insert into users_concerned {concerned}")
             self._state.wake(
                 self._release.person_models,
                 self._state.visitors_of(self._release.folder, "users_concerned"),
             )
         self._unlinks = found
+
+    def _fill(self, relation: str, file: Path | None) -> None:
+        """Makes one of `_LISTS` anew, of what `file` has."""
+        columns = _LISTS[relation]
+        typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        self._connection.execute(f"create or replace temp table {relation} ({typed})")
+        if file is not None:
+            self._connection.execute(
+                f"insert into {relation} select {', '.join(columns)} "
+                f"from {parquet_rows(file)}"
+            )
 
     def _forget_values(self, view: LiveView, visitors: Sequence[str]) -> None:
         if visitors:
@@ -572,9 +577,9 @@ class Processor:
         [[items]] = connection.execute(
             "select count(*) from touched where join_key = 'item_id'"
         ).fetchall()
-        known = facts_file(self._release.folder)
+        known = parquet_rows(facts_file(self._release.folder))
         history = (
-            f"select * from read_parquet('{known}') where item_id in "
+            f"select * from {known} where item_id in "
             "(select entity_id from touched where join_key = 'item_id') "
             "and event_id not in (select event_id from facts where batch is not null)"
         )

@@ -20,6 +20,7 @@ from nearline.publication.live_files import (
     facts_file,
     timers_file,
 )
+from nearline.sql_text import parquet_rows
 
 VERSION = "1"
 
@@ -114,7 +115,7 @@ class State:
                 self.forget()
             connection.execute(
                 "create table if not exists facts as select *, cast(null as bigint) "
-                f"as batch from {_file(facts_file(release))} where false"
+                f"as batch from {parquet_rows(facts_file(release))} where false"
             )
             kept = self._batches_beyond(release_positions)
             connection.execute("delete from facts where batch is null")
@@ -132,7 +133,7 @@ class State:
             connection.execute(
                 "create or replace temp table all_timers as "
                 "select * from timers union all "
-                f"select model, entity_id, due_at from {_file(timers_file(release))} "
+                f"select model, entity_id, due_at from {parquet_rows(timers_file(release))} "
                 "union all select unnest(?), visitor_id, timestamp '1970-01-01' "
                 "from (select distinct visitor_id from facts)",
                 [list(visitor_models)],
@@ -179,7 +180,7 @@ class State:
             return
         connection.execute(
             "insert into facts by name "
-            f"select *, null as batch from {_file(facts_file(release))} as known "
+            f"select *, null as batch from {parquet_rows(facts_file(release))} as known "
             "where visitor_id in (select unnest(?)) and not exists ("
             "select 1 from facts where facts.event_id = known.event_id) "
             f"and not exists (select 1 from {SUPPRESSED} where {_IS_NAMED})",
@@ -191,7 +192,7 @@ class State:
         """Visitors that are of one of the accounts in the relation `users (user_id)`, as
         far as the release and what came since tell it."""
         visitors = self.connection.execute(
-            f"select visitor_id from {_file(accounts_file(release))} "
+            f"select visitor_id from {parquet_rows(accounts_file(release))} "
             f"where user_id in (from {users}) union select visitor_id from facts "
             f"where batch is not null and user_id in (from {users})"
         ).fetchall()
@@ -220,7 +221,7 @@ class State:
         ).fetchall()
         connection.execute(
             "create or replace temp table users_named as select user_id from "
-            f"{_file(accounts_file(release))}, {SUPPRESSED} where {_IS_NAMED} union "
+            f"{parquet_rows(accounts_file(release))}, {SUPPRESSED} where {_IS_NAMED} union "
             f"select user_id from facts, {SUPPRESSED} where {_IS_NAMED}"
         )
         others = self.visitors_of(release, "users_named")
@@ -251,7 +252,7 @@ class State:
         found = self.connection.execute(
             "select 1 from duckdb_tables() where table_name = 'facts'"
         ).fetchall()
-        wanted = columns(f"select * from {_file(facts_file(release))}")
+        wanted = columns(f"select * from {parquet_rows(facts_file(release))}")
         return bool(found) and columns("select * exclude (batch) from facts") == wanted
 
     def _version_holds(self) -> None:
@@ -264,7 +265,3 @@ _IS_NAMED = (
     "((key_type = 'visitor' and key_value = visitor_id) "
     "or (key_type = 'user' and key_value = user_id))"
 )
-
-
-def _file(path: Path) -> str:
-    return "read_parquet('" + str(path).replace("'", "''") + "')"

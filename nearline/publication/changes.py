@@ -15,6 +15,7 @@ from nearline.publication.releases import Manifest, read_manifest
 from nearline.publication.tables import PublishedTable, table_path
 from nearline.replacement import replace_file
 from nearline.settings import Settings
+from nearline.sql_text import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -228,10 +229,7 @@ def _compare_table(
 def _read(files: Mapping[str, Path], without: set[str]) -> str:
     read = [file for place, file in files.items() if place not in without]
     # The columns are those of any file where there is no row to read.
-    names = ", ".join(
-        "'" + str(file).replace("'", "''") + "'"
-        for file in read or list(files.values())[:1]
-    )
+    names = ", ".join(literal(file) for file in read or list(files.values())[:1])
     return (
         f"select * from read_parquet([{names}], hive_partitioning = false, "
         f"union_by_name = true) where {bool(read)}"

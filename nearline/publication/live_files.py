@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nearline.feature_views import join_key
+from nearline.sql_text import literal
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -33,13 +36,6 @@ class LiveModel:
     name: str
     sql: str
     meta: dict[str, Any]
-
-    @property
-    def entity_column(self) -> str:
-        """The key of a feature model, by its name: `ftr_visitor__…` has `visitor_id`, and
-        `ftr_person__…`, whose values are filed under visitors, has it too."""
-        entity = self.name.removeprefix("ftr_").split("__")[0]
-        return "visitor_id" if entity == "person" else f"{entity}_id"
 
 
 def facts_file(release: Path) -> Path:
@@ -84,12 +80,12 @@ def write_live_files(warehouse: "duckdb.DuckDBPyConnection", draft: Path) -> Non
     folder.mkdir()
     warehouse.execute(
         f"copy (select * exclude (change_seq) from {FACTS} "
-        f"order by visitor_id, received_at, event_id) to {_quoted(facts_file(draft))} "
+        f"order by visitor_id, received_at, event_id) to {literal(facts_file(draft))} "
         f"(format parquet, compression zstd, row_group_size {_ROWS_A_GROUP})"
     )
     warehouse.execute(
         f"copy (select distinct user_id, visitor_id from {ACCOUNTS} where is_of_the_last "
-        f"order by user_id, visitor_id) to {_quoted(accounts_file(draft))} "
+        f"order by user_id, visitor_id) to {literal(accounts_file(draft))} "
         f"(format parquet, compression zstd, row_group_size {_ROWS_A_GROUP})"
     )
     _write_timers(warehouse, draft, models)
@@ -111,19 +107,16 @@ def _write_timers(
         "(model varchar, entity_id varchar, due_at timestamp)"
     )
     for model in models:
-        if model.name.startswith("ftr_"):
+        if "feature_view" in model.meta:
+            key = join_key(model.meta["feature_view"]["entity"])
             warehouse.execute(
-                f"insert into timers select '{model.name}', {model.entity_column}, "
+                f"insert into timers select '{model.name}', {key}, "
                 f"min(event_timestamp) from ({model.sql}) "
                 f"where event_timestamp > (select known_from from {CLOCK}) "
-                f"group by {model.entity_column}"
+                f"group by {key}"
             )
     warehouse.execute(
-        f"copy timers to {_quoted(timers_file(draft))} (format parquet, compression zstd)"
+        f"copy timers to {literal(timers_file(draft))} (format parquet, compression zstd)"
     )
     warehouse.execute("drop table timers")
     warehouse.execute(f"drop view {CLOCK}")
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

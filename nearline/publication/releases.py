@@ -31,6 +31,7 @@ from nearline.publication.tables import (
     table_path,
 )
 from nearline.settings import Settings
+from nearline.sql_text import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -250,7 +251,7 @@ def _write_file(
     table: PublishedTable,
     columns: Mapping[str, str],
 ) -> TableEntry:
-    target = _quoted(table_path(draft, table.name))
+    target = literal(table_path(draft, table.name))
     rows = _copy(warehouse, _select(table, columns), target)
     return TableEntry(rows=rows)
 
@@ -286,11 +287,11 @@ def _write_days(
     if not days:
         # A folder without a file could not be read: an empty part keeps the columns.
         (folder / "day=none").mkdir()
-        target = _quoted(folder / "day=none" / "part-0.parquet")
+        target = literal(folder / "day=none" / "part-0.parquet")
         _copy(warehouse, _select(table, columns), target)
     for date in changed:
         (folder / f"day={date}").mkdir()
-        target = _quoted(folder / f"day={date}" / "part-0.parquet")
+        target = literal(folder / f"day={date}" / "part-0.parquet")
         where = f" where {day} = date '{date}'"
         _copy(warehouse, _select(table, columns) + where, target)
     return TableEntry(
@@ -325,10 +326,6 @@ def _copy(warehouse: "duckdb.DuckDBPyConnection", query: str, target: str) -> in
         f"copy ({query}) to {target} (format parquet, compression zstd)"
     ).fetchone()
     return int(row[0])
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _last_arrival(warehouse: "duckdb.DuckDBPyConnection") -> str | None:

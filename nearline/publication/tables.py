@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nearline.feature_views import find_feature_views
+from nearline.sql_text import literal, parquet_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +108,9 @@ def scan(release: Path, table: str) -> str:
     after it would be those of two releases.
     """
     path = table_path(release.resolve(), table)
-    quoted = str(path).replace("'", "''")
     if path.is_dir():
         return (
-            f"read_parquet('{quoted}/*/*.parquet', "
+            f"read_parquet({literal(path / '*/*.parquet')}, "
             "hive_partitioning = false, union_by_name = true)"
         )
-    return f"read_parquet('{quoted}')"
+    return parquet_rows(path)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nearline.errors import InputError
+from nearline.sql_text import literal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -124,12 +125,11 @@ def read_table(path: Path, owner_column: str) -> InteractionTable:
     if path.stat().st_size == 0:
         raise InputError(f"{name} is empty")
     is_parquet = name.lower().endswith(".parquet")
-    quoted = "'" + str(path).replace("'", "''") + "'"
     source = (
-        f"read_parquet({quoted}, hive_partitioning = false)"
+        f"read_parquet({literal(path)}, hive_partitioning = false)"
         if is_parquet
         # Ids of digits alone would lose their leading zeros as numbers.
-        else f"read_csv({quoted}, header = true, all_varchar = true)"
+        else f"read_csv({literal(path)}, header = true, all_varchar = true)"
     )
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         connection.execute("set timezone = 'UTC'")

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from nearline.errors import InputError
 from nearline.publication.tables import scan
+from nearline.sql_text import literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,21 +89,22 @@ def _digest(content: bytes) -> str:
 def _from_file(path: Path, keys: Sequence[str]) -> pa.Table:
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         connection.execute("set timezone = 'UTC'")
-        quoted = "'" + str(path).replace("'", "''") + "'"
         try:
             if path.suffix.lower() == ".parquet":
                 return _fetched(
                     connection,
-                    f"select * from read_parquet({quoted}, hive_partitioning = false)",
+                    f"select * from read_parquet({literal(path)}, hive_partitioning = false)",
                 )
             found = connection.sql(
-                f"select * from read_csv({quoted}, all_varchar = true)"
+                f"select * from read_csv({literal(path)}, all_varchar = true)"
             ).columns
             # Ids of digits alone would lose their leading zeros as numbers.
             texts = [name for name in (*keys, MOMENT) if name in found]
             types = ", ".join(f"'{name}': 'VARCHAR'" for name in texts)
             options = f", types = {{{types}}}" if types else ""
-            return _fetched(connection, f"select * from read_csv({quoted}{options})")
+            return _fetched(
+                connection, f"select * from read_csv({literal(path)}{options})"
+            )
         except duckdb.Error as problem:
             raise InputError(
                 f"--labels: {path.name} cannot be read as "
@@ -141,11 +143,11 @@ def _published(release: Path) -> duckdb.DuckDBPyConnection:
         connection.execute(
             f'create view "{table}" as select * from {scan(release, table)}'
         )
-    folder = str(release.resolve()).replace("'", "''")
+    folder = literal(f"{release.resolve()}/")
     for setting in (
         # Else a query could read variables of this process by name.
         "python_enable_replacements = false",
-        f"allowed_directories = ['{folder}/']",
+        f"allowed_directories = [{folder}]",
         "enable_external_access = false",
         "lock_configuration = true",
     ):

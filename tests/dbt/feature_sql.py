@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from nearline.feature_views import join_key
 from tests.dbt.random_facts import TYPES
 
 Row = dict[str, Any]
@@ -35,14 +36,16 @@ class FeatureSql:
 
     @property
     def is_of_persons(self) -> bool:
-        return self.model.startswith("ftr_person__")
+        return self._kind == "person"
 
     @property
     def entity(self) -> str:
         """The key of its rows; a person's are kept under each of its visitors."""
-        if self.is_of_persons:
-            return "visitor_id"
-        return f"{self.model.removeprefix('ftr_').split('__')[0]}_id"
+        return join_key(self._kind)
+
+    @property
+    def _kind(self) -> str:
+        return self.model.removeprefix("ftr_").split("__")[0]
 
     def rows(
         self,

@@ -1,9 +1,7 @@
 """The guide on adding a feature view, followed word for word in a copy of the project."""
 
-import json
 import re
 import shutil
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,8 +12,6 @@ import pytest
 from expectations.results import CheckResult, blocking
 from expectations.runner import check_release
 from nearline.live.processor import Processor
-from nearline.log import EVENTS as LOG_EVENTS
-from nearline.log import NewRecord, open_log
 from nearline.online import refresh_online_store
 from nearline.publication.releases import publish, write_candidate
 from tests.dbt.nasty_visitors import at, event
@@ -86,8 +82,7 @@ def test_the_feature_is_kept_up_live(followed: Followed) -> None:
     settings = followed.warehouse.settings
     now = at("12:10", day=2).replace(tzinfo=UTC)
     search = event("e_5", "v_ben00001", at("12:10", day=2), "search")
-    with closing(open_log(settings, LOG_EVENTS)) as log:
-        log.append([NewRecord("v_ben00001", json.dumps(search).encode())])
+    followed.warehouse.arrive([search])
     with Processor(settings, clock=lambda: now) as processor:
         assert processor.run_batch().facts == 1
         assert processor.views_off == frozenset()

@@ -9,10 +9,8 @@ that no fact is lost, doubled or unseen; that the tables are right is `test_feat
 """
 
 import itertools
-import json
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,15 +18,13 @@ from typing import Any
 
 import pytest
 
+from nearline.feature_views import find_feature_views
 from nearline.landing.from_log import land_log
 from nearline.live.processor import Processor
-from nearline.log import EVENTS, NewRecord, open_log
-from nearline.online import refresh_online_store
-from nearline.publication.releases import publish, write_candidate
 from tests.dbt.histories import draw_histories, placed
 from tests.dbt.nasty_visitors import DAY, moment
 from tests.dbt.reference_sessions import parse
-from tests.dbt.warehouse import Warehouse
+from tests.dbt.warehouse import DBT_PROJECT, Warehouse
 
 Row = dict[str, Any]
 
@@ -55,21 +51,9 @@ class Site:
     warehouse: Warehouse
     now: datetime
 
-    def arrive(self, rows: Sequence[Row]) -> None:
-        with closing(open_log(self.warehouse.settings, EVENTS)) as log:
-            log.append(
-                [NewRecord(row["visitor_id"], json.dumps(row).encode()) for row in rows]
-            )
-
     def publish(self, name: str) -> None:
-        settings = self.warehouse.settings
-        land_log(settings)
-        self.warehouse.dbt("run")
-        release = write_candidate(settings, name, "test", self.now)
-        publish(settings, release)
-        refresh_online_store(
-            settings, release, pause=lambda seconds: None, now=self.now
-        )
+        land_log(self.warehouse.settings)
+        self.warehouse.publish(name, self.now)
 
     def processor(self, max_records: int) -> Processor:
         return Processor(
@@ -123,13 +107,13 @@ def readings(site: Site) -> list[Reading]:
     rows = in_order_of_arrival(HISTORIES, 41)
     cuts = sorted(rng.sample(range(len(rows) // 3, len(rows)), STRETCHES))
     site.now = _received(rows[cuts[0] - 1])
-    site.arrive(rows[: cuts[0]])
+    site.warehouse.arrive(rows[: cuts[0]])
     site.publish("20260101T000000Z")
     found = []
     processor = site.processor(5_000)
     try:
         for number, (start, end) in enumerate(_stretches([*cuts, len(rows)])):
-            site.arrive(rows[start:end])
+            site.warehouse.arrive(rows[start:end])
             site.now = _received(rows[end - 1])
             if end < len(rows):
                 idle = (_received(rows[end]) - site.now) * rng.random()
@@ -184,8 +168,9 @@ def test_what_is_online_equals_the_table_at_that_moment(
 ) -> None:
     compared = differing = 0
     told: list[str] = []
+    keys = {view.model: view.join_key for view in find_feature_views(DBT_PROJECT)}
     for table in readings[0].values:
-        key = "item_id" if table.startswith("ftr_item__") else "visitor_id"
+        key = keys[table]
         for reading in readings:
             at = reading.at.replace(tzinfo=None)
             wanted = {

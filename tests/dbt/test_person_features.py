@@ -13,8 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from nearline.identity.unlinks import Link, unlink
-from nearline.online import refresh_online_store
-from nearline.publication.releases import publish, write_candidate
 from nearline.training.sets import build_training_set
 from tests.dbt.feature_sql import (
     FACTS,
@@ -258,14 +256,12 @@ def test_training_rows_stay_after_a_merge_and_an_unlink(
     )
 
     def learn(name: str) -> list[list[int | None]]:
-        warehouse.dbt("run")
-        settings = warehouse.settings
-        release = write_candidate(settings, name, "test", at("00:00", day=3))
-        publish(settings, release)
         now = at("00:00", day=1).replace(tzinfo=UTC)
-        refresh_online_store(settings, release, now=now)
+        warehouse.publish(name, now)
         out = tmp_path / f"{name}.parquet"
-        build_training_set(settings, str(labels), "person_features_v1", out, now=now)
+        build_training_set(
+            warehouse.settings, str(labels), "person_features_v1", out, now=now
+        )
         counts = pq.read_table(out)["page_view_count_24h"].to_pylist()
         return [counts[: len(moments)], counts[len(moments) :]]
 

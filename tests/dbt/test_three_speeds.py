@@ -1,8 +1,5 @@
 """One visitor's morning by hand: the same values live, in the table and in training."""
 
-import json
-from collections.abc import Sequence
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +9,6 @@ import pytest
 
 from nearline.landing.from_log import land_log
 from nearline.live.processor import Processor
-from nearline.log import EVENTS, NewRecord, open_log
-from nearline.online import refresh_online_store
-from nearline.publication.releases import publish, write_candidate
 from nearline.training.sets import build_training_set
 from tests.dbt.nasty_visitors import at, event
 from tests.dbt.warehouse import Warehouse
@@ -44,11 +38,11 @@ def test_live_table_and_training_tell_the_same_of_every_moment(
     homes: Path, target: Path, tmp_path: Path, gap: int
 ) -> None:
     warehouse = Warehouse(homes / f"gap_{gap}", target)
-    arrive(warehouse, [BEFORE])
+    warehouse.arrive([BEFORE])
     release(warehouse, "20260902T100000Z", gap)
 
     live = serve(warehouse)
-    arrive(warehouse, [AFTER])
+    warehouse.arrive([AFTER])
     release(warehouse, "20260902T120000Z", gap)
 
     expected = [(*row[:2], row[2][gap]) for row in EXPECTED.values()]
@@ -57,21 +51,10 @@ def test_live_table_and_training_tell_the_same_of_every_moment(
     assert in_training(warehouse, tmp_path) == expected
 
 
-def arrive(warehouse: Warehouse, rows: Sequence[Row]) -> None:
-    warehouse.settings.log.mkdir(parents=True, exist_ok=True)
-    with closing(open_log(warehouse.settings, EVENTS)) as log:
-        log.append(
-            [NewRecord(row["visitor_id"], json.dumps(row).encode()) for row in rows]
-        )
-
-
 def release(warehouse: Warehouse, name: str, gap: int) -> None:
-    settings = warehouse.settings
-    land_log(settings)
-    warehouse.dbt("run", "--vars", f"{{session_gap_minutes: {gap}}}")
-    written = write_candidate(settings, name, "test", at("12:00"))
-    publish(settings, written)
-    refresh_online_store(settings, written, now=at("12:00").replace(tzinfo=UTC))
+    land_log(warehouse.settings)
+    now = at("12:00").replace(tzinfo=UTC)
+    warehouse.publish(name, now, "--vars", f"{{session_gap_minutes: {gap}}}")
 
 
 def serve(warehouse: Warehouse) -> list[tuple[Any, ...]]:
@@ -85,7 +68,7 @@ def serve(warehouse: Warehouse) -> list[tuple[Any, ...]]:
         for moment in EXPECTED:
             now = moment.replace(tzinfo=UTC)
             while to_come and _received(to_come[0]) <= now:
-                arrive(warehouse, [to_come.pop(0)])
+                warehouse.arrive([to_come.pop(0)])
             while not processor.run_batch().is_idle:
                 pass
             assert processor.views_off == frozenset()

@@ -6,13 +6,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from nearline.landing.landings import Landing, land_file
+from nearline.log import EVENTS, NewRecord, open_log
+from nearline.online import refresh_online_store
+from nearline.publication.releases import publish, write_candidate
 from nearline.settings import Settings
 
 DBT_PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
@@ -56,6 +61,26 @@ class Warehouse:
         landing = land_file(self.settings, path, "nearline")
         assert landing.rejected_count == 0, "see rejects.parquet of the landing"
         return landing
+
+    def arrive(self, events: Iterable[Row]) -> None:
+        """Appends events to the log, as the collector does."""
+        self.settings.log.mkdir(parents=True, exist_ok=True)
+        with closing(open_log(self.settings, EVENTS)) as log:
+            log.append(
+                [
+                    NewRecord(event["visitor_id"], json.dumps(event).encode())
+                    for event in events
+                ]
+            )
+
+    def publish(self, name: str, now: datetime, *arguments: str) -> None:
+        """Runs dbt with `arguments` besides, publishes a release, fills the store."""
+        self.dbt("run", *arguments)
+        release = write_candidate(self.settings, name, "test", now)
+        publish(self.settings, release)
+        refresh_online_store(
+            self.settings, release, pause=lambda seconds: None, now=now
+        )
 
     def dbt(self, *arguments: str, timeout: float = PATIENCE) -> str:
         """Runs dbt to its end and expects it to succeed; returns what it printed."""
