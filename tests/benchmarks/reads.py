@@ -6,8 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import duckdb
 import redis
 
+from nearline.online.configuration import PROJECT
+from nearline.online.encoding import key_encoder
+from nearline.publication.tables import scan
 from nearline.settings import Settings
 
 SERVICE = "visitor_features_v1"
@@ -29,7 +33,9 @@ def measure_reads(settings: Settings, client: redis.Redis) -> str:
             for feature in projection.features
         ]
         fields.append(f"_ts:{projection.name}")
-    keys = _keys_of_visitors(client, fields)
+    keys = _keys_of_visitors(settings)
+    held: Any = client.hmget(next(iter(keys.values())), fields)
+    assert any(value is not None for value in held), "the store is not laid out so"
     rng = random.Random(1)
     lines = []
     for count, reads in _READS.items():
@@ -66,19 +72,14 @@ fields in one pipeline, in turn. Milliseconds.
 """
 
 
-def _keys_of_visitors(client: redis.Redis, fields: Sequence[Any]) -> dict[str, bytes]:
-    """Redis keys of visitors who have most of the fields, by visitor."""
-    found = {}
-    for key in client.scan_iter(count=1_000):
-        if b"v_" not in key or client.type(key) != b"hash" or key.startswith(b"bare:"):
-            continue
-        held: Any = client.hmget(key, fields)
-        if sum(value is not None for value in held) > 0.8 * len(fields):
-            # The id, as it stands in Feast's key.
-            visitor = key[key.index(b"v_") :].split(b"\x00")[0][:18].decode()
-            found[visitor] = key
-    assert len(found) >= max(_READS), "too few visitors in the store"
-    return found
+def _keys_of_visitors(settings: Settings) -> dict[str, bytes]:
+    """Redis keys of the published visitors, by visitor, as Feast makes them."""
+    encode = key_encoder("visitor_id")
+    visitors = duckdb.sql(
+        "select distinct visitor_id from "
+        + scan(settings.published.resolve(), "ftr_visitor__activity_30d")
+    ).fetchall()
+    return {visitor: encode(visitor) + PROJECT.encode() for (visitor,) in visitors}
 
 
 def _alternate(
