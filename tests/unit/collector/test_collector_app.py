@@ -138,6 +138,7 @@ class TestRefusedRequests:
     @pytest.mark.parametrize(
         "body",
         [b"", b"no gzip", gzip.compress(b"{}")[:-4], gzip.compress(b"{}") + b"junk"],
+        ids=["empty", "no gzip", "cut", "more than one"],
     )
     def test_broken_gzip_is_400(self, collector: Collector, body: bytes) -> None:
         assert collector.post(body, content_encoding="gzip").status_code == 400
