@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nearline.experiments.findings import AnalysisError
 from nearline.experiments.inference import DEFAULT_CONFIDENCE_LEVEL, require_level
@@ -33,6 +33,10 @@ class AlwaysValid:
     Asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas
     (2024, Annals of Statistics 52): Robbins' normal mixture with estimated variance.
     """
+
+    name: ClassVar[str] = "always_valid"
+    is_over: ClassVar[bool] = False
+    least_unit_count: ClassVar[int] = LEAST_UNITS_TO_LOOK
 
     confidence_level: float = DEFAULT_CONFIDENCE_LEVEL
     tuned_unit_count: int = DEFAULT_TUNED_UNIT_COUNT
@@ -74,6 +78,9 @@ class GroupSequential:
     p-value the smallest level at which this look's boundary would be crossed.
     """
 
+    name: ClassVar[str] = "group_sequential"
+    least_unit_count: ClassVar[int] = 0
+
     information: tuple[float, ...]
     confidence_level: float = DEFAULT_CONFIDENCE_LEVEL
     spending: Spending = Spending.OBRIEN_FLEMING
@@ -88,6 +95,10 @@ class GroupSequential:
                 "looks are no growing shares of the planned units",
                 "give numbers above 0 and up to 1, for example 0.25,0.5,1",
             )
+
+    @property
+    def is_over(self) -> bool:
+        return self.information[-1] >= 1
 
     def critical(self, degrees: float, unit_count: int) -> float:
         return self.boundaries()[-1]
