@@ -1,6 +1,7 @@
 """Inference on experiments: from sufficient statistics to an interval and a sentence.
 
-Assignment and exposure are events, and the sums per variant are SQL: neither is here.
+Who sees which variant is `assignment`; exposures are events, and the sums per variant
+are SQL: neither of those is here.
 """
 
 from nearline.experiments.estimators import (

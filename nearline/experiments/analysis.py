@@ -26,7 +26,6 @@ from nearline.experiments.inference import (
     FixedHorizon,
     Horizon,
     Problem,
-    compare_estimates,
     compare_proportions,
 )
 from nearline.experiments.multiplicity import CORRECTIONS
@@ -37,7 +36,6 @@ from nearline.experiments.sample_ratio import (
     SRM_WARNING_LEVEL,
     srm_p_value,
 )
-from nearline.experiments.sequential import LEAST_UNITS_TO_LOOK, AlwaysValid
 from nearline.experiments.statistics import JointStatistics, SufficientStatistics
 
 if TYPE_CHECKING:
@@ -142,21 +140,6 @@ class ArmResult:
     expected_loss: float | None = None
     guardrail: GuardrailStatus | None = None
     problem: Finding | None = None
-
-    @property
-    def comparison(self) -> Comparison:
-        return Comparison(
-            self.method,
-            None,
-            self.estimate,
-            self.ci_low,
-            self.ci_high,
-            self.p_value,
-            self.relative,
-            self.relative_ci_low,
-            self.relative_ci_high,
-            self.standard_error,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,13 +340,13 @@ def _size_finding(result: ArmResult, control: str) -> Finding | None:
 def _compare(
     metric: MetricArms, variant: str, control: str, horizon: Horizon
 ) -> tuple[ArmEstimates, Comparison]:
-    if isinstance(horizon, AlwaysValid):
-        sizes = (_size(metric, key, {}) or 0 for key in (variant, control))
-        if min(sizes) < LEAST_UNITS_TO_LOOK:
-            early = Comparison("none", Problem.TOO_EARLY_TO_LOOK)
-            return ArmEstimates("none", Problem.TOO_EARLY_TO_LOOK), early
+    sizes = (_size(metric, key, {}) or 0 for key in (variant, control))
+    if min(sizes) < horizon.least_unit_count:
+        arms = ArmEstimates("none", Problem.TOO_EARLY_TO_LOOK)
+        return arms, arms.compare(horizon)
     if metric.kind is MetricKind.QUANTILE:
-        return _compare_quantiles(metric, variant, control, horizon)
+        arms = _estimate_quantiles(metric, variant, control)
+        return arms, arms.compare(horizon)
     strata = [
         Stratum(one, other)
         for one, other in zip(
@@ -391,9 +374,7 @@ def _compare(
     return arms, comparison
 
 
-def _compare_quantiles(
-    metric: MetricArms, variant: str, control: str, horizon: Horizon
-) -> tuple[ArmEstimates, Comparison]:
+def _estimate_quantiles(metric: MetricArms, variant: str, control: str) -> ArmEstimates:
     from nearline.experiments.quantiles import estimate_quantile
 
     assert metric.share is not None
@@ -402,9 +383,8 @@ def _compare_quantiles(
     other = estimate_quantile(metric.values[control], metric.share)
     if min(one.squared_error, other.squared_error) <= 0:
         # So many equal values at the quantile that its error cannot be told.
-        return ArmEstimates(method), Comparison(method, Problem.ZERO_VARIANCE)
-    arms = ArmEstimates(method, None, one, other)
-    return arms, compare_estimates(method, one, other, horizon)
+        return ArmEstimates(method, Problem.ZERO_VARIANCE)
+    return ArmEstimates(method, None, one, other)
 
 
 def _size(

@@ -50,14 +50,7 @@ class Allocation:
     @classmethod
     def from_weights(cls, weights: Mapping[str, int]) -> "Allocation":
         """Variants in the order given, weights in buckets (5,000 is half)."""
-        _require_weights(weights)
-        spans = []
-        first = 0
-        for variant, count in weights.items():
-            if count:
-                spans.append(Span(variant, first, count))
-            first += count
-        return cls(tuple(spans))
+        return cls(()).reweigh(weights)
 
     def variant_of(self, bucket: int) -> str | None:
         for span in self.spans:

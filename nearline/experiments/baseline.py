@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nearline.experiments.expressions import MetricExpression, MetricKind
-from nearline.experiments.findings import AnalysisError, find_for
+from nearline.experiments.findings import AnalysisError, Finding, find_for
 from nearline.experiments.inference import Problem
 from nearline.experiments.power import deviation_of_proportion, deviation_of_ratio
 from nearline.experiments.statistics import JointStatistics
-from nearline.experiments.unit_experiment import winsorize
+from nearline.experiments.unit_experiment import values_of
 from nearline.experiments.unit_file import read_unit_file
 
 
@@ -37,8 +37,6 @@ def read_baseline(
 
     AnalysisError names a column that cannot be used, or a metric without a plan.
     """
-    import numpy as np
-
     if metric.kind is MetricKind.QUANTILE:
         raise AnalysisError(
             "unplanned_kind",
@@ -47,17 +45,9 @@ def read_baseline(
         )
     file = read_unit_file(path, metric.columns)
     fill = 0.0 if is_missing_zero else None
-    parts = [file.numbers(name, fill) for name in metric.columns]
-    for part in parts:
-        finding = part.finding()
-        if finding is not None:
-            raise AnalysisError(finding.code, finding.why, finding.what_to_do)
-    values = [part.values for part in parts]
-    is_proportion = metric.kind is MetricKind.PROPORTION
-    if is_proportion and not np.isin(values[0], (0, 1)).all():
-        raise _refusal(Problem.NOT_A_PROPORTION, metric.name)
-    if metric.kind is MetricKind.WINSORIZED and metric.share is not None:
-        values[0] = winsorize(values[0], metric.share)
+    values = values_of(metric, [file.numbers(name, fill) for name in metric.columns])
+    if isinstance(values, Finding):
+        raise AnalysisError.of(values)
     history = JointStatistics.from_columns(values)
     if history.unit_count < 2:
         raise _refusal(Problem.TOO_FEW_UNITS, metric.name)
@@ -70,9 +60,8 @@ def read_baseline(
         level, deviation = history.means[0], history.covariance(0, 0) ** 0.5
     if not deviation > 0:
         raise _refusal(Problem.ZERO_VARIANCE, metric.name)
-    return Baseline(level, deviation, is_proportion)
+    return Baseline(level, deviation, metric.kind is MetricKind.PROPORTION)
 
 
 def _refusal(problem: Problem, name: str) -> AnalysisError:
-    finding = find_for(problem, name)
-    return AnalysisError(finding.code, finding.why, finding.what_to_do)
+    return AnalysisError.of(find_for(problem, name))

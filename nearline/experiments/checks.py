@@ -26,13 +26,8 @@ LEAST_DAYS = 3
 
 def check_covariate(name: str, arms: "Mapping[str, np.ndarray]") -> Check:
     """Did the arms differ before the start? Welch's t for each pair, Holm over pairs."""
-    compared = [
-        _compare(
-            JointStatistics.from_columns([arms[one]]),
-            JointStatistics.from_columns([arms[other]]),
-        )
-        for one, other in combinations(sorted(arms), 2)
-    ]
+    sums = _sum_up(arms)
+    compared = [_compare(sums[a], sums[b]) for a, b in combinations(sorted(sums), 2)]
     p_values = [one.p_value for one in compared if one.p_value is not None]
     p_value = min(adjust_holm(p_values)) if p_values else None
     status = status_of(p_value)
@@ -83,14 +78,10 @@ def check_outliers(
     capped estimate lies outside the interval of the whole.
     """
     swayed = False
+    sums, capped_sums = _sum_up(arms), _sum_up(capped_arms)
     for one, other in combinations(sorted(arms), 2):
-        whole, capped = (
-            _compare(
-                JointStatistics.from_columns([values[one]]),
-                JointStatistics.from_columns([values[other]]),
-            )
-            for values in (arms, capped_arms)
-        )
+        whole = _compare(sums[one], sums[other])
+        capped = _compare(capped_sums[one], capped_sums[other])
         if whole.ci_low is None or whole.ci_high is None or capped.estimate is None:
             continue
         swayed |= _side(whole) != _side(capped)
@@ -164,6 +155,10 @@ def _trend_p_value(
     spread = math.fsum(weight * (day - middle) ** 2 for day, _, weight in points)
     slope = math.fsum(w * (day - middle) * value for day, value, w in points) / spread
     return float(2 * ndtr(-abs(slope) * math.sqrt(spread)))
+
+
+def _sum_up(arms: "Mapping[str, np.ndarray]") -> dict[str, JointStatistics]:
+    return {key: JointStatistics.from_columns([arms[key]]) for key in arms}
 
 
 def _compare(

@@ -9,9 +9,7 @@ from enum import StrEnum
 
 from nearline.experiments.analysis import Answer, ArmResult, Question, Status
 from nearline.experiments.guardrails import GuardrailStatus
-from nearline.experiments.inference import FixedHorizon, Horizon
 from nearline.experiments.power import DEFAULT_POWER
-from nearline.experiments.sequential import GroupSequential
 from nearline.experiments.verdict import round_pair, signed
 
 LEAST_UNITS_TO_CONCLUDE = 30
@@ -21,6 +19,8 @@ LEAST_UNITS_TO_CONCLUDE = 30
 MOST_GROWTH = 100.0
 """Of precision; to ask for ten thousand times the units is to ask for none."""
 
+_UNKNOWN = "an unknown amount"
+
 
 class Decision(StrEnum):
     """What to do; the words at the head of every verdict."""
@@ -29,6 +29,11 @@ class Decision(StrEnum):
     STOP = "stop"
     KEEP_RUNNING = "keep running"
     CANNOT_CONCLUDE = "cannot conclude"
+
+    @property
+    def code(self) -> str:
+        """For machines; it keeps its meaning."""
+        return self.value.replace(" ", "_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +51,19 @@ def conclude(answer: Answer, question: Question) -> Conclusion:
     ship, the one of the largest effect; one that may still win keeps it running.
     """
     if answer.findings:
-        return _cannot(answer.findings[0].sentence)
+        return cannot_conclude(answer.findings[0].sentence)
     primary = [one for one in answer.results if one.metric == answer.primary_metric]
     blocked = [one.problem for one in primary if one.estimate is None and one.problem]
     if blocked and len(blocked) == len(primary):
-        return _cannot(blocked[0].sentence)
+        return cannot_conclude(blocked[0].sentence)
     for check in answer.checks:
         if check.status is Status.ALARM:
-            return _cannot(f"{check.message}; find the cause before reading any metric")
+            return cannot_conclude(
+                f"{check.message}; find the cause before reading any metric"
+            )
     conclusions = [_conclude_variant(one, answer, question) for one in primary]
     if not conclusions:
-        return _cannot("there is no metric; name one")
+        return cannot_conclude("there is no metric; name one")
     for decision in Decision.SHIP, Decision.KEEP_RUNNING, Decision.CANNOT_CONCLUDE:
         chosen = [
             (one, conclusion)
@@ -76,14 +83,14 @@ def _conclude_variant(
     result: ArmResult, answer: Answer, question: Question
 ) -> Conclusion:
     if result.problem is not None:
-        return _cannot(result.problem.sentence)
+        return cannot_conclude(result.problem.sentence)
     low, high, p_value = result.ci_low, result.ci_high, result.adjusted_p_value
     assert low is not None
     assert high is not None
     assert p_value is not None
     fewest = min(result.unit_count or 0, result.control_unit_count or 0)
     if fewest < LEAST_UNITS_TO_CONCLUDE:
-        return _cannot(
+        return cannot_conclude(
             f"the smaller arm has {fewest} units, too few for {result.metric} to be "
             f"near normal; collect at least {LEAST_UNITS_TO_CONCLUDE} in each"
         )
@@ -102,7 +109,7 @@ def _conclude_variant(
             Decision.STOP,
             f"stop {result.variant}: guardrail {broken.metric} is worse by more than "
             f"{margin:.3g} of control "
-            f"({_bare_change(broken, question)}); "
+            f"({_bare_change(broken)}); "
             f"{result.metric}: {change}",
         )
     is_significant = p_value < 1 - question.horizon.confidence_level
@@ -117,7 +124,7 @@ def _conclude_variant(
         why = "interval and test disagree at the edge"
         if result.p_value is not None and result.p_value < p_value:
             why = "it is not beyond luck when all variants are counted"
-        return _cannot(
+        return cannot_conclude(
             f"{result.variant} changes {result.metric} by {change}, but {why}; "
             "collect more units, in a new experiment if this one was to end here"
         )
@@ -129,15 +136,15 @@ def _conclude_better(
 ) -> Conclusion:
     for one in guardrails:
         if one.problem is not None:
-            return _cannot(f"guardrail {one.metric}: {one.problem.sentence}")
+            return cannot_conclude(f"guardrail {one.metric}: {one.problem.sentence}")
     unclear = [one for one in guardrails if one.guardrail is GuardrailStatus.UNCLEAR]
     if unclear:
         one = unclear[0]
         needed = _units_for(one, question.guardrails[one.metric])
         return Conclusion(
             Decision.KEEP_RUNNING,
-            f"keep running until {needed} and guardrail {one.metric} is known to hold "
-            f"(so far {_bare_change(one, question)}); "
+            f"keep running until {_end(needed)} and guardrail {one.metric} is known to "
+            f"hold (so far {_bare_change(one)}); "
             f"{result.variant} makes {result.metric} better, {change}",
         )
     kept = f"; guardrails hold: {', '.join(one.metric for one in guardrails)}"
@@ -162,53 +169,49 @@ def _conclude_unsettled(
                 f"{effect * 100:.3g} % that would matter",
             )
         needed = _units_for(result, effect)
-        if needed != _ENOUGH:
+        if needed is not None:
             return Conclusion(
                 Decision.KEEP_RUNNING,
-                f"keep running until {needed}, to see a change of {effect * 100:.3g} %; "
-                f"so far {inside}, which includes no change",
+                f"keep running until {_end(needed)}, to see a change of "
+                f"{effect * 100:.3g} %; so far {inside}, which includes no change",
             )
-    if not _is_over(question.horizon):
+    if not question.horizon.is_over:
         return Conclusion(
             Decision.KEEP_RUNNING,
             "keep running until the interval excludes no change or the planned end is "
             f"reached; so far {inside}",
         )
-    return _cannot(
+    return cannot_conclude(
         f"{inside}, which includes no change; decide by the interval's ends, or run "
         "again with the units that --effect asks for"
     )
 
 
-def _is_over(horizon: Horizon) -> bool:
-    """Whether this look was the last one that the plan allows."""
-    if isinstance(horizon, GroupSequential):
-        return horizon.information[-1] >= 1
-    return isinstance(horizon, FixedHorizon)
+def _end(needed: int | None) -> str:
+    if needed is None:
+        return "the planned end"
+    return f"the smaller arm has about {needed:,} units"
 
 
-_ENOUGH = "the planned end"
-
-
-def _units_for(result: ArmResult, effect: float) -> str:
-    """In words, the units with which a relative `effect` is seen in 4 of 5 cases.
+def _units_for(result: ArmResult, effect: float) -> int | None:
+    """Units of the smaller arm with which a relative `effect` is seen in 4 of 5 cases.
 
     From the interval's own half-width, so that a horizon that widens it is paid for.
+    None where there are enough already, or where no number can be told.
     """
     from scipy.special import ndtri
 
     error, control = result.standard_error, result.control_mean
     sizes = (result.unit_count, result.control_unit_count)
     if not error or not control or result.ci_low is None or result.ci_high is None:
-        return _ENOUGH
+        return None
     half_width = (result.ci_high - result.ci_low) / 2
     needed_width = half_width + float(ndtri(DEFAULT_POWER)) * error
     # A margin of 0 asks for more units than there can be.
     growth = needed_width / (effect * abs(control)) if effect else math.inf
     if not 1 < growth < MOST_GROWTH:
-        return _ENOUGH
-    needed = math.ceil(growth * growth * min(size or 0 for size in sizes))
-    return f"the smaller arm has about {_round_up(needed):,} units"
+        return None
+    return _round_up(math.ceil(growth * growth * min(size or 0 for size in sizes)))
 
 
 def _round_up(count: int) -> int:
@@ -219,6 +222,11 @@ def _round_up(count: int) -> int:
 
 def describe_change(result: ArmResult, level: float) -> str:
     """Relative change and interval in percent; absolute where it has no relative one."""
+    span = _span(result)
+    return _UNKNOWN if span is None else f"{span} ({level * 100:g} % interval)"
+
+
+def _span(result: ArmResult) -> str | None:
     if (
         result.relative is not None
         and result.relative_ci_low is not None
@@ -227,16 +235,16 @@ def describe_change(result: ArmResult, level: float) -> str:
         low, high = round_pair(
             100 * result.relative_ci_low, 100 * result.relative_ci_high
         )
-        return f"{signed(low)} % to {signed(high)} % ({level * 100:g} % interval)"
+        return f"{signed(low)} % to {signed(high)} %"
     if result.ci_low is None or result.ci_high is None:
-        return "an unknown amount"
+        return None
     low, high = round_pair(result.ci_low, result.ci_high)
-    return f"{signed(low)} to {signed(high)} ({level * 100:g} % interval)"
+    return f"{signed(low)} to {signed(high)}"
 
 
-def _bare_change(result: ArmResult, question: Question) -> str:
+def _bare_change(result: ArmResult) -> str:
     """Without its level, for within brackets; the sentence names the level elsewhere."""
-    return describe_change(result, question.horizon.confidence_level).partition(" (")[0]
+    return _span(result) or _UNKNOWN
 
 
 def _is_worse(result: ArmResult, question: Question) -> bool:
@@ -248,5 +256,6 @@ def _benefit(result: ArmResult, question: Question) -> float:
     return sign * (result.estimate or 0.0)
 
 
-def _cannot(why: str) -> Conclusion:
+def cannot_conclude(why: str) -> Conclusion:
+    """The one that says nothing but why."""
     return Conclusion(Decision.CANNOT_CONCLUDE, f"cannot conclude because {why}")

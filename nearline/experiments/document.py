@@ -1,14 +1,11 @@
 """The answer as one JSON object; docs/experiments.md describes every field."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from nearline.experiments.analysis import Answer, Question
-from nearline.experiments.conclusion import Conclusion, Decision
+from nearline.experiments.conclusion import Conclusion, cannot_conclude
 from nearline.experiments.findings import Finding
-from nearline.experiments.inference import Horizon
-from nearline.experiments.sequential import AlwaysValid, GroupSequential
 
 
 def build_document(
@@ -27,7 +24,7 @@ def build_document(
             problems.append({**asdict(result.problem), **where})
     return {
         "verdict": conclusion.sentence,
-        "decision": conclusion.decision.value.replace(" ", "_"),
+        "decision": conclusion.decision.code,
         "control": answer.control,
         "unit_counts": dict(answer.unit_counts),
         "srm_p_value": answer.srm_p_value,
@@ -37,7 +34,7 @@ def build_document(
         "problems": problems,
         "checks": [asdict(check) for check in answer.checks],
         "confidence_level": question.horizon.confidence_level,
-        "horizon": name_horizon(question.horizon),
+        "horizon": question.horizon.name,
         "correction": question.correction,
         "prior_standard_deviation": question.prior_standard_deviation,
     }
@@ -45,18 +42,11 @@ def build_document(
 
 def build_refusal(finding: Finding) -> dict[str, Any]:
     """The same shape where the question itself could not be answered."""
-    empty: Mapping[str, Any] = {}
+    conclusion = cannot_conclude(finding.sentence)
     return {
-        "verdict": f"cannot conclude because {finding.sentence}",
-        "decision": Decision.CANNOT_CONCLUDE.value.replace(" ", "_"),
+        "verdict": conclusion.sentence,
+        "decision": conclusion.decision.code,
         "srm_p_value": None,
-        "metrics": dict(empty),
+        "metrics": {},
         "problems": [asdict(finding)],
     }
-
-
-def name_horizon(horizon: Horizon) -> str:
-    """fixed, always_valid or group_sequential."""
-    if isinstance(horizon, AlwaysValid):
-        return "always_valid"
-    return "group_sequential" if isinstance(horizon, GroupSequential) else "fixed"

@@ -121,8 +121,8 @@ def _slope(strata: Sequence[Stratum], layout: Layout) -> float:
         return 0.0
     groups = [stratum.variant + stratum.control for stratum in strata]
     means = _weighted_means(groups, [group.unit_count for group in groups])
-    value = _gradient(means, 0, layout.denominator)
-    covariate = _gradient(means, layout.covariate, layout.covariate_denominator)
+    value = gradient_of(means, 0, layout.denominator)
+    covariate = gradient_of(means, layout.covariate, layout.covariate_denominator)
     spread = shared = 0.0
     for group in groups:
         freedom = group.unit_count - 1
@@ -137,7 +137,7 @@ def _estimate(
     arms: list[JointStatistics] = [getattr(stratum, name) for stratum in strata]
     sizes = [s.variant.unit_count + s.control.unit_count for s in strata]
     means = _weighted_means(arms, sizes)
-    weights = _gradient(means, 0, layout.denominator)
+    weights = gradient_of(means, 0, layout.denominator)
     point = _point(means, 0, layout.denominator)
     if layout.covariate is not None and slope:
         parts = (layout.covariate, layout.covariate_denominator)
@@ -145,7 +145,9 @@ def _estimate(
         point -= slope * (_point(means, *parts) - _point(both, *parts))
         weights = [
             value - slope * covariate
-            for value, covariate in zip(weights, _gradient(means, *parts), strict=True)
+            for value, covariate in zip(
+                weights, gradient_of(means, *parts), strict=True
+            )
         ]
     total = sum(sizes)
     squared_error = add_up(
@@ -165,7 +167,7 @@ def _point(means: Sequence[float], value: int, denominator: int | None) -> float
     return means[value] / (1.0 if denominator is None else means[denominator])
 
 
-def _gradient(
+def gradient_of(
     means: Sequence[float], value: int, denominator: int | None
 ) -> list[float]:
     """Of mean or ratio by the means of all values: the delta method's weights."""

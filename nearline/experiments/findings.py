@@ -30,6 +30,11 @@ class AnalysisError(InputError):
         super().__init__(f"{why}; {what_to_do}")
         self.finding = Finding(code, why, what_to_do)
 
+    @classmethod
+    def of(cls, finding: Finding) -> "AnalysisError":
+        """A finding that leaves nothing to answer."""
+        return cls(finding.code, finding.why, finding.what_to_do)
+
 
 _REASONS: Mapping[Problem, tuple[str, str]] = {
     Problem.NOT_A_NUMBER: (

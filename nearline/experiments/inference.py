@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from nearline.errors import InputError
 from nearline.experiments.statistics import SufficientStatistics
@@ -78,6 +78,18 @@ class Horizon(Protocol):
     """When the data may be looked at, which decides how wide an interval must be."""
 
     @property
+    def name(self) -> str:
+        """For machines; it keeps its meaning."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this look was the last one that the plan allows."""
+
+    @property
+    def least_unit_count(self) -> int:
+        """Units of each arm below which its guarantee is not given."""
+
+    @property
     def confidence_level(self) -> float:
         """Share of experiments whose interval holds the truth, at all allowed looks."""
 
@@ -91,6 +103,10 @@ class Horizon(Protocol):
 @dataclass(frozen=True, slots=True)
 class FixedHorizon:
     """One look, at the planned end: Student's t."""
+
+    name: ClassVar[str] = "fixed"
+    is_over: ClassVar[bool] = True
+    least_unit_count: ClassVar[int] = 0
 
     confidence_level: float = DEFAULT_CONFIDENCE_LEVEL
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nearline.errors import InputError
 from nearline.experiments.baseline import Baseline
-from nearline.experiments.power import detectable_effect, plan_sample_size
+from nearline.experiments.power import SampleSize, detectable_effect, plan_sample_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,8 @@ def plan_for_effect(
         confidence_level=confidence_level,
         units_per_control_unit=variant_share / (1 - variant_share),
     )
-    return Plan(
-        baseline.level,
-        baseline.standard_deviation,
-        relative_effect,
-        effect,
-        size.control_unit_count,
-        size.variant_unit_count,
-        None if units_per_day is None else size.days(units_per_day),
-        power,
-        confidence_level,
-    )
+    effects = (relative_effect, effect)
+    return _plan(baseline, effects, size, units_per_day, power, confidence_level)
 
 
 def plan_for_units(
@@ -86,16 +77,28 @@ def plan_for_units(
         confidence_level=confidence_level,
         units_per_control_unit=variant_share / (1 - variant_share),
     )
-    days = None if units_per_day is None else math.ceil(unit_count / units_per_day)
     variant = round(unit_count * variant_share)
+    size = SampleSize(variant, unit_count - variant)
+    effects = (effect / baseline.level, effect)
+    return _plan(baseline, effects, size, units_per_day, power, confidence_level)
+
+
+def _plan(
+    baseline: Baseline,
+    effects: tuple[float, float],
+    size: SampleSize,
+    units_per_day: float | None,
+    power: float,
+    confidence_level: float,
+) -> Plan:
+    """`effects` are relative and absolute: worked out anew, either may round apart."""
     return Plan(
         baseline.level,
         baseline.standard_deviation,
-        effect / baseline.level,
-        effect,
-        unit_count - variant,
-        variant,
-        days,
+        *effects,
+        size.control_unit_count,
+        size.variant_unit_count,
+        None if units_per_day is None else size.days(units_per_day),
         power,
         confidence_level,
     )

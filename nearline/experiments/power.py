@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 from nearline.errors import InputError
+from nearline.experiments.estimators import gradient_of
 from nearline.experiments.inference import DEFAULT_CONFIDENCE_LEVEL, require_level
 from nearline.experiments.statistics import JointStatistics
 
@@ -41,22 +42,21 @@ def deviation_of_ratio(history: JointStatistics) -> float:
 
     By the delta method, Deng, Knoblich and Lu (2018), KDD.
     """
-    below = history.means[1]
-    weights = (1 / below, -history.means[0] / below / below)
+    weights = gradient_of(history.means, 0, 1)
     return math.sqrt(history.covariance_of_sums(weights, weights))
 
 
 def shift_for(power: float, confidence_level: float) -> float:
     """True effect, in standard errors, that is seen with this power; both tails."""
     from scipy.optimize import brentq
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtri
 
     require_level(confidence_level)
     if not 1 - confidence_level < power < 1:
         raise InputError("power must lie between the false-positive rate and 1")
     critical = float(ndtri((1 + confidence_level) / 2))
     root = brentq(
-        lambda shift: float(ndtr(shift - critical) + ndtr(-shift - critical)) - power,
+        lambda shift: power_of(shift, 1.0, confidence_level) - power,
         0.0,
         critical + float(ndtri(power)) + 10,
         xtol=1e-13,
@@ -81,6 +81,8 @@ def plan_sample_size(
         raise InputError("the effect must be a number other than 0")
     if not units_per_control_unit > 0:
         raise InputError("the variant's share must be above 0")
+    if variant_deviation is None:
+        variant_deviation = control_deviation
     control = _variance_per_unit(
         control_deviation, variant_deviation, units_per_control_unit
     )
@@ -90,17 +92,14 @@ def plan_sample_size(
 
 def detectable_effect(
     control_unit_count: float,
-    control_deviation: float,
-    variant_deviation: float | None = None,
+    deviation: float,
     *,
     power: float = DEFAULT_POWER,
     confidence_level: float = DEFAULT_CONFIDENCE_LEVEL,
     units_per_control_unit: float = 1.0,
 ) -> float:
-    """Smallest absolute effect that is seen with this power (MDE)."""
-    variance = _variance_per_unit(
-        control_deviation, variant_deviation, units_per_control_unit
-    )
+    """Smallest absolute effect that is seen with this power (MDE); arms vary alike."""
+    variance = _variance_per_unit(deviation, deviation, units_per_control_unit)
     return shift_for(power, confidence_level) * math.sqrt(variance / control_unit_count)
 
 
@@ -119,10 +118,9 @@ def power_of(
 
 
 def _variance_per_unit(
-    control_deviation: float, variant_deviation: float | None, ratio: float
+    control_deviation: float, variant_deviation: float, ratio: float
 ) -> float:
     """Variance of the difference, times the number of control units."""
-    variant = control_deviation if variant_deviation is None else variant_deviation
-    if not (control_deviation > 0 and variant >= 0):
+    if not (control_deviation > 0 and variant_deviation >= 0):
         raise InputError("a standard deviation must be above 0")
-    return control_deviation**2 + variant**2 / ratio
+    return control_deviation**2 + variant_deviation**2 / ratio

@@ -1,8 +1,11 @@
 """The answer for the terminal: the verdict, the primary metric, the rest, the health."""
 
 from nearline.experiments.analysis import Answer, ArmResult, Question, Status
-from nearline.experiments.conclusion import Conclusion, describe_change
-from nearline.experiments.document import name_horizon
+from nearline.experiments.conclusion import (
+    Conclusion,
+    cannot_conclude,
+    describe_change,
+)
 from nearline.experiments.verdict import round_pair, signed
 
 _METHODS = {
@@ -32,7 +35,7 @@ def describe(answer: Answer, question: Question, conclusion: Conclusion) -> list
     lines.append(f"units: {sizes}; control is {answer.control}")
     lines.append(
         f"intervals: {question.horizon.confidence_level * 100:g} %, "
-        f"{_HORIZONS[name_horizon(question.horizon)]}"
+        f"{_HORIZONS[question.horizon.name]}"
     )
     for check in answer.checks:
         mark = _MARKS.get(check.status, "check")
@@ -47,7 +50,7 @@ def _result_lines(result: ArmResult, answer: Answer, question: Question) -> list
     head = f"{result.metric}{role}, {result.variant} against {answer.control}"
     if result.estimate is None:
         why = "" if result.problem is None else result.problem.sentence
-        return [f"{head}: cannot conclude because {why}", ""]
+        return [f"{head}: {cannot_conclude(why).sentence}", ""]
     level = question.horizon.confidence_level
     lines = [f"{head}: {describe_change(result, level)}"]
     assert result.ci_low is not None

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nearline.experiments.findings import AnalysisError
 from nearline.experiments.inference import DEFAULT_CONFIDENCE_LEVEL, require_level
@@ -33,6 +33,10 @@ class AlwaysValid:
     Asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas
     (2024, Annals of Statistics 52): Robbins' normal mixture with estimated variance.
     """
+
+    name: ClassVar[str] = "always_valid"
+    is_over: ClassVar[bool] = False
+    least_unit_count: ClassVar[int] = LEAST_UNITS_TO_LOOK
 
     confidence_level: float = DEFAULT_CONFIDENCE_LEVEL
     tuned_unit_count: int = DEFAULT_TUNED_UNIT_COUNT
@@ -74,6 +78,9 @@ class GroupSequential:
     p-value the smallest level at which this look's boundary would be crossed.
     """
 
+    name: ClassVar[str] = "group_sequential"
+    least_unit_count: ClassVar[int] = 0
+
     information: tuple[float, ...]
     confidence_level: float = DEFAULT_CONFIDENCE_LEVEL
     spending: Spending = Spending.OBRIEN_FLEMING
@@ -88,6 +95,10 @@ class GroupSequential:
                 "looks are no growing shares of the planned units",
                 "give numbers above 0 and up to 1, for example 0.25,0.5,1",
             )
+
+    @property
+    def is_over(self) -> bool:
+        return self.information[-1] >= 1
 
     def critical(self, degrees: float, unit_count: int) -> float:
         return self.boundaries()[-1]
@@ -150,7 +161,7 @@ def _boundaries(
     """
     import numpy as np
     from scipy.optimize import brentq
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtri
 
     nodes, node_weights = _quadrature()
     boundaries: list[float] = []
@@ -159,37 +170,32 @@ def _boundaries(
     before = spent_before = 0.0
     for share in information:
         step = math.sqrt(share - before)
-        spend = spent(share, alpha, spending) - spent_before
-
-        def crossing(
-            bound: float,
-            at: "np.ndarray" = at,
-            mass: "np.ndarray" = mass,
-            step: float = step,
-        ) -> float:
-            above = ndtr((at - bound) / step) + ndtr((-at - bound) / step)
-            return float(mass @ above)
-
+        spent_now = spent(share, alpha, spending)
+        spend = spent_now - spent_before
         root = math.sqrt(share)
         if not boundaries:
             bound = -float(ndtri(spend / 2)) * root
         elif spend <= 1e-15:
             bound = 8.5 * root
         else:
-            bound = float(
-                brentq(
-                    lambda value, crossing=crossing, spend=spend: (
-                        crossing(value) - spend
-                    ),
-                    0.0,
-                    12 * root,
-                    xtol=1e-12,
-                )
-            )
+            so_far = (at, mass, step, spend)
+            bound = float(brentq(_excess, 0.0, 12 * root, args=so_far, xtol=1e-12))
         boundaries.append(bound / root)
+        if share == information[-1]:
+            break
         fresh = nodes * bound
         spread = (fresh[:, None] - at[None, :]) / step
         density = np.exp(-0.5 * spread**2) @ mass / (step * math.sqrt(2 * math.pi))
         at, mass = fresh, density * node_weights * bound
-        before, spent_before = share, spent(share, alpha, spending)
+        before, spent_before = share, spent_now
     return tuple(boundaries)
+
+
+def _excess(
+    bound: float, at: "np.ndarray", mass: "np.ndarray", step: float, spend: float
+) -> float:
+    """Share that crosses a bound, either way, beyond what may be spent at this look."""
+    from scipy.special import ndtr
+
+    above = ndtr((at - bound) / step) + ndtr((-at - bound) / step)
+    return float(mass @ above) - spend

@@ -61,11 +61,11 @@ def read_summary(path: Path) -> ExperimentData:
         row = tuple(column[index] for column in numbers.values())
         rows[metric][variant].append(row)
         kind_of[metric].add(kinds[index].lower())
+    names_of_arms = sorted(set(variants))
     built = tuple(
-        _metric(name, arms, kind_of[name], sorted(set(variants)))
-        for name, arms in rows.items()
+        _metric(name, arms, kind_of[name], names_of_arms) for name, arms in rows.items()
     )
-    return ExperimentData(_unit_counts(rows, sorted(set(variants))), built)
+    return ExperimentData(_unit_counts(rows, names_of_arms), built)
 
 
 def _labels(file: UnitFile, column: str) -> list[str]:
@@ -151,13 +151,15 @@ def _metric(
 def _finding(
     name: str, kind: MetricKind, rows: list[tuple[float, ...]]
 ) -> Finding | None:
-    for place, row in enumerate(rows):
-        if row in rows[:place]:
+    seen: set[tuple[float, ...]] = set()
+    for row in rows:
+        if row in seen:
             return Finding(
                 "duplicated_rows",
                 f"{name} has the same row twice for a variant",
                 "keep it once; rows of a variant are added up",
             )
+        seen.add(row)
         if not all(math.isfinite(cell) for cell in row):
             return find_for(Problem.NOT_A_NUMBER, name)
         if not _is_count(row):

@@ -4,8 +4,9 @@ Belongs here: what a column means, which rows cannot be trusted, sums by variant
 stratum. Not here: reading bytes (`unit_file`), the checks' arithmetic (`checks`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from nearline.experiments.expressions import MetricExpression, MetricKind
 from nearline.experiments.findings import AnalysisError, Finding, find_for
 from nearline.experiments.inference import Problem
 from nearline.experiments.statistics import JointStatistics
-from nearline.experiments.unit_file import NumberColumn, UnitFile, read_unit_file
+from nearline.experiments.unit_file import NumberColumn, TextColumn, read_unit_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +74,9 @@ def read_experiment(
     import numpy as np
 
     file = read_unit_file(path, columns.needed)
-    variants = file.texts(columns.variant)
+    # A column may be day, stratum and segment at once: each is encoded once.
+    texts = cache(file.texts)
+    variants = texts(columns.variant)
     _require_variants(columns, len(variants.labels), file.row_count)
     require_weights(variants.labels, weights)
     units = file.identities(columns.unit)
@@ -82,13 +85,19 @@ def read_experiment(
         name: file.numbers(name, 0.0 if columns.is_missing_zero else None)
         for name in _number_names(columns)
     }
-    rows = {
-        label: np.flatnonzero(variants.codes == code)
-        for code, label in enumerate(variants.labels)
+    rows = dict(
+        zip(variants.labels, _split(np.arange(file.row_count), variants), strict=True)
+    )
+    stratum = None if columns.stratum is None else texts(columns.stratum)
+    stratum_finding = None if stratum is None else _stratum_finding(stratum)
+    strata = {
+        label: [where] if stratum is None else _split(where, stratum)
+        for label, where in rows.items()
     }
-    stratum_codes, stratum_finding = _groups(file, columns.stratum)
     metrics = tuple(
-        _metric(columns, metric, numbers, rows, stratum_codes, stratum_finding)
+        MetricArms(metric.name, metric.kind, finding=stratum_finding)
+        if stratum_finding is not None
+        else _metric(columns, metric, numbers, rows, strata)
         for metric in columns.metrics
     )
     return ExperimentData(
@@ -98,7 +107,7 @@ def read_experiment(
         },
         metrics,
         findings,
-        () if findings else tuple(_checks(file, columns, numbers, rows, weights)),
+        () if findings else tuple(_checks(texts, columns, numbers, rows, weights)),
     )
 
 
@@ -155,27 +164,38 @@ def _row_findings(
     return tuple(findings)
 
 
-def _groups(
-    file: UnitFile, column: str | None
-) -> "tuple[np.ndarray | None, Finding | None]":
-    if column is None:
-        return None, None
-    texts = file.texts(column)
-    if texts.missing_count:
-        return None, Finding(
+def _split(where: "np.ndarray", groups: TextColumn) -> "list[np.ndarray]":
+    """Those rows by group, each group's in their order; rows of no group are left out.
+
+    Sorted once, where a scan for each group would read every row as often as there
+    are groups.
+    """
+    import numpy as np
+
+    kept = where[groups.codes[where] >= 0]
+    codes = groups.codes[kept]
+    ends = np.cumsum(np.bincount(codes, minlength=len(groups.labels)))
+    # After the last end comes one more part, always empty.
+    return np.split(kept[np.argsort(codes, kind="stable")], ends)[:-1]
+
+
+def _stratum_finding(stratum: TextColumn) -> Finding | None:
+    if stratum.missing_count:
+        return Finding(
             "missing_values",
-            f"column {column!r} is missing for {texts.missing_count:,} units",
+            f"column {stratum.name!r} is missing for {stratum.missing_count:,} units",
             "give them a stratum of their own",
         )
-    _require_few(column, len(texts.labels), file.row_count)
-    return texts.codes, None
+    _require_few(stratum)
+    return None
 
 
-def _require_few(column: str, group_count: int, unit_count: int) -> None:
+def _require_few(groups: TextColumn) -> None:
+    group_count, unit_count = len(groups.labels), len(groups.codes)
     if group_count > max(min(MOST_GROUPS, unit_count // UNITS_PER_GROUP), 2):
         raise AnalysisError(
             "too_many_groups",
-            f"column {column!r} has {group_count:,} different values for "
+            f"column {groups.name!r} has {group_count:,} different values for "
             f"{unit_count:,} units",
             f"group by a column of at most {MOST_GROUPS}, and {UNITS_PER_GROUP} units "
             "in each",
@@ -208,20 +228,14 @@ def _metric(
     metric: MetricExpression,
     numbers: Mapping[str, NumberColumn],
     rows: "Mapping[str, np.ndarray]",
-    stratum_codes: "np.ndarray | None",
-    stratum_finding: Finding | None,
+    strata: "Mapping[str, list[np.ndarray]]",
 ) -> MetricArms:
-    import numpy as np
-
     parts = [numbers[name] for name in metric.columns]
     if columns.covariate is not None and metric.kind is not MetricKind.QUANTILE:
         parts.append(numbers[columns.covariate])
-    finding = stratum_finding or next(
-        (found for part in parts if (found := part.finding()) is not None), None
-    )
-    if finding is not None:
-        return MetricArms(metric.name, metric.kind, finding=finding)
-    values = [part.values for part in parts]
+    values = values_of(metric, parts)
+    if isinstance(values, Finding):
+        return MetricArms(metric.name, metric.kind, finding=values)
     if metric.kind is MetricKind.QUANTILE:
         return MetricArms(
             metric.name,
@@ -229,34 +243,39 @@ def _metric(
             values={key: values[0][where] for key, where in rows.items()},
             share=metric.share,
         )
-    if metric.kind is MetricKind.PROPORTION and not np.isin(values[0], (0, 1)).all():
-        return MetricArms(
-            metric.name,
-            metric.kind,
-            finding=find_for(Problem.NOT_A_PROPORTION, metric.name),
-        )
-    if metric.kind is MetricKind.WINSORIZED and metric.share is not None:
-        values[0] = winsorize(values[0], metric.share)
-    stratum_count = (
-        1 if stratum_codes is None else int(stratum_codes.max(initial=0)) + 1
-    )
     return MetricArms(
         metric.name,
         metric.kind,
         layout=_layout(metric, columns.covariate is not None),
         strata={
             key: tuple(
-                JointStatistics.from_columns([part[chosen] for part in values])
-                for chosen in (
-                    where
-                    if stratum_codes is None
-                    else where[stratum_codes[where] == stratum]
-                    for stratum in range(stratum_count)
-                )
+                JointStatistics.from_columns([part[where] for part in values])
+                for where in groups
             )
-            for key, where in rows.items()
+            for key, groups in strata.items()
         },
     )
+
+
+def values_of(
+    metric: MetricExpression, parts: Sequence[NumberColumn]
+) -> "list[np.ndarray] | Finding":
+    """The values of a metric's columns, winsorized if it is; or what forbids them.
+
+    `parts` are its columns in the order of the expression, a covariate may follow.
+    """
+    import numpy as np
+
+    for part in parts:
+        finding = part.finding()
+        if finding is not None:
+            return finding
+    values = [part.values for part in parts]
+    if metric.kind is MetricKind.PROPORTION and not np.isin(values[0], (0, 1)).all():
+        return find_for(Problem.NOT_A_PROPORTION, metric.name)
+    if metric.kind is MetricKind.WINSORIZED and metric.share is not None:
+        values[0] = winsorize(values[0], metric.share)
+    return values
 
 
 def winsorize(values: "np.ndarray", share: float) -> "np.ndarray":
@@ -290,13 +309,15 @@ def _layout(metric: MetricExpression, has_covariate: bool) -> Layout:
 
 
 def _checks(
-    file: UnitFile,
+    texts: Callable[[str], TextColumn],
     columns: Columns,
     numbers: Mapping[str, NumberColumn],
     rows: "Mapping[str, np.ndarray]",
     weights: Mapping[str, float] | None,
 ) -> list[Check]:
     """Of what may be wrong with the assignment, and of the primary metric's shape."""
+    import numpy as np
+
     checks = []
     if columns.covariate is not None:
         column = numbers[columns.covariate]
@@ -305,14 +326,17 @@ def _checks(
             checks.append(check_covariate(columns.covariate, arms))
     grouped = [*columns.segments] + ([columns.day] if columns.day else [])
     for name in grouped:
-        texts = file.texts(name)
-        _require_few(name, len(texts.labels), file.row_count)
+        groups = texts(name)
+        _require_few(groups)
+        # Counted from code -1, which has no group and is then left out.
+        least = len(groups.labels) + 1
+        sizes = {
+            key: np.bincount(groups.codes[where] + 1, minlength=least)[1:].tolist()
+            for key, where in rows.items()
+        }
         counts = {
-            label: {
-                key: int((texts.codes[where] == code).sum())
-                for key, where in rows.items()
-            }
-            for code, label in enumerate(texts.labels)
+            label: {key: of_arm[code] for key, of_arm in sizes.items()}
+            for code, label in enumerate(groups.labels)
         }
         checks.append(check_ratio_by_group(name, counts, weights))
     primary = columns.metrics[0]
@@ -327,18 +351,16 @@ def _checks(
             )
         )
     if columns.day and primary.kind is not MetricKind.QUANTILE:
-        days = file.texts(columns.day)
+        days = texts(columns.day)
         parts = [numbers[name] for name in primary.columns]
         if all(part.finding() is None for part in parts):
+            by_arm = {key: _split(where, days) for key, where in rows.items()}
             by_day = [
                 {
                     key: JointStatistics.from_columns(
-                        [
-                            part.values[where[days.codes[where] == code]]
-                            for part in parts
-                        ]
+                        [part.values[split[code]] for part in parts]
                     )
-                    for key, where in rows.items()
+                    for key, split in by_arm.items()
                 }
                 for code in _in_order(days.labels)
             ]

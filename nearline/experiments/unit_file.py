@@ -88,8 +88,8 @@ class UnitFile:
         return _numbers(column, self.table.column(column), fill)
 
     def texts(self, column: str) -> TextColumn:
-        codes, labels = _codes(self.table.column(column))
-        return TextColumn(column, *_sorted_codes(codes, labels))
+        codes, dictionary = _codes(self.table.column(column))
+        return TextColumn(column, *_sorted_codes(codes, dictionary.to_pylist()))
 
     def identities(self, column: str) -> "np.ndarray":
         """Equal numbers where the column is equal, -1 where it is missing."""
@@ -265,7 +265,8 @@ def _numbers(name: str, cells: Any, fill: float | None) -> NumberColumn:
     return NumberColumn(name, np.asarray(values), missing_count, text_count)
 
 
-def _codes(cells: Any) -> "tuple[np.ndarray, list[str]]":
+def _codes(cells: Any) -> "tuple[np.ndarray, Any]":
+    """Codes and their Arrow dictionary: as many Python texts as units would be slow."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -273,12 +274,12 @@ def _codes(cells: Any) -> "tuple[np.ndarray, list[str]]":
     if pa.types.is_dictionary(cells.type):
         cells = cells.cast(cells.type.value_type)
     if not len(cells):
-        return np.zeros(0, dtype=int), []
+        return np.zeros(0, dtype=int), pa.array([], pa.string())
     encoded = pc.dictionary_encode(cells.cast(pa.string())).combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.chunk(0)
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return codes, encoded.dictionary.to_pylist()
+    return codes, encoded.dictionary
 
 
 def _sorted_codes(
