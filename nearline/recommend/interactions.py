@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from nearline.errors import InputError
-from nearline.sql_text import literal
+from nearline.own_tables import FILE_SUFFIXES, reading, require_file, rows_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 USER_COLUMN = "user_id"
 SESSION_COLUMN = "session_id"
 
-_FILE_SUFFIXES = (".csv", ".csv.gz", ".parquet")
 # Numbers beyond these are no seconds since 1970 of our time: milli-, micro-, nanoseconds.
 _UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 
@@ -118,33 +116,19 @@ def read_table(path: Path, owner_column: str) -> InteractionTable:
         InputError: the file cannot be read, lacks a column, or has no usable row.
     """
     name = path.name
-    if not path.is_file():
-        raise InputError(f"there is no file {name} at the path given")
-    if not name.lower().endswith(_FILE_SUFFIXES):
-        raise InputError(f"{name}: the name must end in {', '.join(_FILE_SUFFIXES)}")
+    require_file(path)
+    if not name.lower().endswith(FILE_SUFFIXES):
+        raise InputError(f"{name}: the name must end in {', '.join(FILE_SUFFIXES)}")
     if path.stat().st_size == 0:
         raise InputError(f"{name} is empty")
-    is_parquet = name.lower().endswith(".parquet")
-    source = (
-        f"read_parquet({literal(path)}, hive_partitioning = false)"
-        if is_parquet
-        # Ids of digits alone would lose their leading zeros as numbers.
-        else f"read_csv({literal(path)}, header = true, all_varchar = true)"
-    )
-    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
-        connection.execute("set timezone = 'UTC'")
-        try:
-            columns = connection.sql(f"select * from {source} limit 0").columns
-            _require_columns(name, columns, owner_column)
-            found: pa.Table = connection.sql(
-                _query(source, columns, owner_column)
-            ).to_arrow_table()
-        except duckdb.Error as problem:
-            # Its message may quote a row.
-            raise InputError(
-                f"{name} cannot be read as {'Parquet' if is_parquet else 'CSV'} "
-                f"({type(problem).__name__})"
-            ) from problem
+    # Ids of digits alone would lose their leading zeros as numbers.
+    source = rows_of(path, "header = true", "all_varchar = true")
+    with reading(path) as connection:
+        columns = connection.sql(f"select * from {source} limit 0").columns
+        _require_columns(name, columns, owner_column)
+        found: pa.Table = connection.sql(
+            _query(source, columns, owner_column)
+        ).to_arrow_table()
     return _usable(name, found, owner_column)
 
 
