@@ -62,6 +62,16 @@ class Interactions:
         _, first = np.unique(keys, return_index=True)
         return self.take(np.sort(first))
 
+    def item_counts(self) -> "NDArray[np.int64]":
+        """Of each item the number of entries."""
+        return np.bincount(self.items, minlength=self.item_count)
+
+    def ends(self) -> "Times":
+        """Of each owner the time of the last entry, -inf where there is none."""
+        ends = np.full(self.owner_count, -np.inf)
+        np.maximum.at(ends, self.owners, self.times)
+        return ends
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InteractionTable:
@@ -129,7 +139,7 @@ def read_table(path: Path, owner_column: str) -> InteractionTable:
         found: pa.Table = connection.sql(
             _query(source, columns, owner_column)
         ).to_arrow_table()
-    return _usable(name, found, owner_column)
+    return _usable(name, found, owner_column, "rating" in columns)
 
 
 def _require_columns(name: str, columns: list[str], owner_column: str) -> None:
@@ -154,19 +164,19 @@ def _query(source: str, columns: list[str], owner_column: str) -> str:
                 epoch(try_cast("timestamp"::varchar as timestamptz))
             ) as moment,
             {rating} as rating,
-            {category} as category,
-            {"true" if "rating" in columns else "false"} as has_rating
+            {category} as category
         from {source}
     """
 
 
-def _usable(name: str, found: pa.Table, owner_column: str) -> InteractionTable:
+def _usable(
+    name: str, found: pa.Table, owner_column: str, has_rating: bool
+) -> InteractionTable:
     if found.num_rows == 0:
         raise InputError(f"{name} has a header and no rows")
     times = _numbers(found["moment"])
     is_good = np.ones(found.num_rows, dtype=bool)
     left_out: dict[str, int] = {}
-    has_rating = found["has_rating"][0].as_py()
     for reason, is_bad in (
         (f"no {owner_column}", _is_null(found["owner"])),
         ("no item_id", _is_null(found["item"])),

@@ -174,7 +174,7 @@ def _measures(
         columns[length, "hr"] = np.bincount(units, is_hit.astype(np.float64))
         columns[length, "mrr"] = np.bincount(units, np.where(is_hit, 1 / ranks, 0))
     sums = np.column_stack(list(columns.values())).astype(np.float64)
-    estimates = ratio_estimates(sums, np.tile(counts[:, None], sums.shape[1]), seed)
+    estimates = ratio_estimates(sums, counts[:, None], seed)
     found = dict(zip(columns, estimates, strict=True))
     return {
         length: {name: found[length, name] for name in ("hr", "mrr")} for length in k

@@ -111,8 +111,7 @@ def fit_user_blend(train: Interactions, fitting: Fitting) -> Blend:
 
 def fit_session_blend(train: Interactions, fitting: Fitting) -> Blend:
     """For sessions: the next item, seen or not. The latest sessions validate."""
-    ends = np.full(train.owner_count, -np.inf)
-    np.maximum.at(ends, train.owners, train.times)
+    ends = train.ends()
     cut = np.quantile(ends[np.isfinite(ends)], 1 - VALIDATION_SESSION_SHARE)
     is_late = ends[train.owners] > cut
     positions = next_items(train.take(is_late))
