@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearline.recommend.histories import sparse
+from nearline.recommend.histories import sparse, strongest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,8 +67,6 @@ def scores_with_new_items(
     nearest, weighed by their cosine; one without attributes, or like no known item, has
     the lowest score of its row.
     """
-    from nearline.recommend.models.item_knn import strongest
-
     new, known = np.flatnonzero(is_new), np.flatnonzero(~is_new)
     filled = scores.copy()
     if not len(new):

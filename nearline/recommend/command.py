@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -11,8 +11,9 @@ from nearline.errors import InputError
 from nearline.progress import progress_bar
 
 if TYPE_CHECKING:
-    from nearline.recommend.evaluation import Evaluation, ModelResult
+    from nearline.recommend.evaluation import Evaluation
     from nearline.recommend.intervals import Estimate
+    from nearline.recommend.measuring import ModelResult
     from nearline.recommend.session_evaluation import SessionEvaluation
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
@@ -108,11 +109,10 @@ def evaluate(
     """
     from nearline.recommend.evaluation import evaluate as run
 
-    names = _names(models)
-    with progress_bar("Evaluating", _model_count(names, "for_users")) as bar:
+    with progress_bar("Evaluating", 1.0) as bar:
         done = run(
             file,
-            names,
+            _names(models),
             split=split,
             test_share=test_share,
             seed=seed,
@@ -155,12 +155,11 @@ def evaluate_sessions(
     """
     from nearline.recommend.session_evaluation import evaluate_sessions as run
 
-    names = _names(models)
-    with progress_bar("Evaluating", _model_count(names, "for_sessions")) as bar:
+    with progress_bar("Evaluating", 1.0) as bar:
         done = run(
             train,
             test,
-            names,
+            _names(models),
             seed=seed,
             k=_lengths(lengths),
             advance=bar.advance,
@@ -175,14 +174,6 @@ def _names(models: tuple[str, ...]) -> list[str]:
     return [
         name.strip() for given in models for name in given.split(",") if name.strip()
     ]
-
-
-def _model_count(names: list[str], what: Literal["for_users", "for_sessions"]) -> int:
-    from nearline.recommend.models.registry import ALL, MODELS
-
-    if ALL not in names:
-        return max(len(set(names)), 1)
-    return sum(getattr(kind, what) is not None for kind in MODELS)
 
 
 def _lengths(stated: str) -> list[int]:

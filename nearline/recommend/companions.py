@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearline.recommend.histories import places_within, sparse
+from nearline.recommend.histories import places_within, sparse, strongest
 from nearline.recommend.interactions import Interactions
-from nearline.recommend.models.item_knn import strongest
 from nearline.recommend.ranking import NOTHING
 
 if TYPE_CHECKING:

@@ -7,18 +7,12 @@ Belongs here: the protocol and its result. Not here: the measures' definitions
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nearline.errors import InputError
-from nearline.recommend.histories import (
-    Histories,
-    batches,
-    histories_of,
-    interaction_matrix,
-)
+from nearline.recommend.histories import Histories, batches, interaction_matrix
 from nearline.recommend.interactions import (
     USER_COLUMN,
     code_table,
@@ -41,32 +35,29 @@ from nearline.recommend.measures import (
     novelty,
     popularity_share,
 )
+from nearline.recommend.measuring import (
+    Advance,
+    ModelResult,
+    by_length,
+    checked_lengths,
+    measure_each,
+)
 from nearline.recommend.models.protocol import Fitting
 from nearline.recommend.models.registry import models_for_users
 from nearline.recommend.ranking import tie_order, top_items, without_seen
-from nearline.recommend.splits import Split, split_by
+from nearline.recommend.splits import Split, hidden_of, split_by
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from nearline.recommend.interactions import Codes
     from nearline.recommend.intervals import Numbers
     from nearline.recommend.measures import Similarity
-    from nearline.recommend.models.protocol import Fit, Model
+    from nearline.recommend.models.protocol import Model
 
 DEFAULT_K = (10, 20)
 DEFAULT_SPLIT = "random-per-user"
 DEFAULT_TEST_SHARE = 0.25
-
-Advance = Callable[[float], None]
-"""Told how much more of a model is done, 1 in all for each."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelResult:
-    """What a model reached: k -> measure -> estimate; and the seconds that it took."""
-
-    measures: Mapping[int, Mapping[str, Estimate]]
-    fit_seconds: float
-    score_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +91,20 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Task:
-    """What all models of an evaluation share. Row n is user n of those measured."""
+    """What all models of an evaluation share. Row n is user n of those measured.
+
+    `in_training` counts each item's interactions in training, `trained_count` the users
+    there; `similarity_of` is told the lists whose pairs will be looked at.
+    """
 
     split: Split
     histories: Histories
-    target_rows: "Codes"
+    target_rows: "NDArray[np.integer]"
     target_items: "Codes"
-    categories: "Codes | None"
+    in_training: "NDArray[np.int64]"
+    trained_count: int
+    order: "Codes"
+    similarity_of: "Callable[[Codes], Similarity]"
     fitting: Fitting
     k: tuple[int, ...]
 
@@ -135,7 +133,7 @@ def evaluate(
         test_share: share hidden, 0 to 1; leave-one-out has no use for it.
         k: lengths of lists.
         min_rating: interactions rated lower are left out before the split.
-        advance: told what has been done, in all 1 for each model.
+        advance: told how much more is done, 1 in all.
 
     Raises:
         InputError: the file, an option or a model's name cannot be used, or nobody can
@@ -152,17 +150,22 @@ def evaluate(
     whole = code_table(table, items).first_of_each_pair()
     if repeated := len(table) - len(whole):
         left_out["repetition of a user and an item"] = repeated
+    categories = item_categories(table, items)
     task = _task(
         split_by(split, whole, test_share, seed),
-        item_categories(table, items),
+        categories,
         Fitting(seed, split, test_share),
         lengths,
     )
     results, refused = measure_each(
-        fits, lambda fit: _measure(fit, task, advance), models
+        fits,
+        models,
+        task.split.train,
+        task.fitting,
+        lambda model, advance: _rank_unseen(model, task, advance),
+        lambda lists: _measures(lists, task),
+        advance,
     )
-    train = task.split.train
-    in_training = np.bincount(train.items, minlength=len(items))
     return Evaluation(
         file=path.name,
         split=split,
@@ -172,49 +175,15 @@ def evaluate(
         confidence_level=CONFIDENCE_LEVEL,
         user_count=len(task.histories),
         cold_user_count=len(np.unique(task.split.test.owners)) - len(task.histories),
-        train_count=len(train),
+        train_count=len(task.split.train),
         test_count=len(task.target_items),
-        item_count=int(np.count_nonzero(in_training)),
-        unknown_target_share=float((in_training[task.target_items] == 0).mean()),
-        diversity_by="cooccurrence" if task.categories is None else "category",
+        item_count=int(np.count_nonzero(task.in_training)),
+        unknown_target_share=float((task.in_training[task.target_items] == 0).mean()),
+        diversity_by="cooccurrence" if categories is None else "category",
         left_out=left_out,
         refused=refused,
         models=results,
     )
-
-
-def measure_each(
-    fits: "Mapping[str, Fit]",
-    measure: "Callable[[Fit], ModelResult]",
-    named: Sequence[str],
-) -> tuple[dict[str, ModelResult], dict[str, str]]:
-    """Each model's result, and why a model has none.
-
-    Raises:
-        InputError: a model that was asked for by its name, not by "all", refuses the
-            data.
-    """
-    results: dict[str, ModelResult] = {}
-    refused: dict[str, str] = {}
-    for name, fit in fits.items():
-        try:
-            results[name] = measure(fit)
-        except InputError as problem:
-            if name in named:
-                raise
-            refused[name] = str(problem)
-    return results, refused
-
-
-def checked_lengths(k: Sequence[int]) -> tuple[int, ...]:
-    """The list lengths, ascending and each once.
-
-    Raises:
-        InputError: there is none, or one under 1.
-    """
-    if not k or min(k) < 1:
-        raise InputError("k: give whole numbers from 1 on, such as 10,20")
-    return tuple(sorted(set(k)))
 
 
 def _task(
@@ -227,74 +196,65 @@ def _task(
             "cannot evaluate because no user has anything in test: each needs at least "
             "two different items"
         )
-    measured = np.intersect1d(tested, trained).astype(np.int32)
+    measured = np.intersect1d(tested, trained)
     if not len(measured):
         raise InputError(
             "cannot evaluate because no user has interactions both in training and in "
             "test; try --split random-per-user, or more users or days"
         )
-    rows = np.searchsorted(measured, split.test.owners)
-    rows = np.minimum(rows, len(measured) - 1)
-    is_measured = measured[rows] == split.test.owners
+    hidden = hidden_of(split, measured)
     return _Task(
         split=split,
-        histories=histories_of(split.train, measured),
-        target_rows=rows[is_measured].astype(np.int32),
-        target_items=split.test.items[is_measured],
-        categories=categories,
+        histories=hidden.histories,
+        target_rows=hidden.rows,
+        target_items=hidden.items,
+        in_training=split.train.item_counts(),
+        trained_count=len(trained),
+        order=tie_order(split.train.item_count, fitting.seed),
+        similarity_of=_similarity_by(split, categories),
         fitting=fitting,
         k=k,
     )
 
 
-def _measure(fit: "Fit", task: _Task, advance: Advance) -> ModelResult:
-    began = perf_counter()
-    model = fit(task.split.train, task.fitting)
-    fitted = perf_counter()
-    advance(0.5)
-    lists = _rank_unseen(model, task, advance)
-    scored = perf_counter()
-    return ModelResult(
-        measures=_measures(lists, task),
-        fit_seconds=round(fitted - began, 3),
-        score_seconds=round(scored - fitted, 3),
-    )
+def _similarity_by(
+    split: Split, categories: "Codes | None"
+) -> "Callable[[Codes], Similarity]":
+    if categories is not None:
+        by_category = CategorySimilarity(categories)
+        return lambda lists: by_category
+    matrix = interaction_matrix(split.train)
+    return lambda lists: cooccurrence_similarity(lists, matrix)
 
 
 def _rank_unseen(model: "Model", task: _Task, advance: Advance) -> "Codes":
     """Lists of the longest k (fewer columns where there are fewer items)."""
-    train = task.split.train
-    width = min(task.k[-1], train.item_count)
-    order = tie_order(train.item_count, task.fitting.seed)
-    is_unknown = np.bincount(train.items, minlength=train.item_count) == 0
+    item_count = task.split.train.item_count
+    width = min(task.k[-1], item_count)
+    is_unknown = task.in_training == 0
     lists = []
-    for part in batches(task.histories, train.item_count):
+    for part in batches(task.histories, item_count):
         scores = without_seen(model.score(part), part)
         # Nobody could recommend these: what is known of them lies in the test.
         scores[:, is_unknown] = -np.inf
-        lists.append(top_items(scores, width, order))
-        advance(0.5 * len(part) / len(task.histories))
+        lists.append(top_items(scores, width, task.order))
+        advance(len(part) / len(task.histories))
     return np.vstack(lists)
 
 
 def _measures(lists: "Codes", task: _Task) -> dict[int, dict[str, Estimate]]:
-    train = task.split.train
-    in_training = np.bincount(train.items, minlength=train.item_count)
-    hits = find_hits(lists, task.target_rows, task.target_items, train.item_count)
-    similarity: Similarity = (
-        cooccurrence_similarity(lists, interaction_matrix(train))
-        if task.categories is None
-        else CategorySimilarity(task.categories)
+    hits = find_hits(
+        lists, task.target_rows, task.target_items, task.split.train.item_count
     )
-    trained_count = len(np.unique(train.owners))
+    similarity = task.similarity_of(lists)
     columns: dict[tuple[int, str], Numbers] = {}
     for k in task.k:
         first = lists[:, :k]
         for name, measure in ACCURACY.items():
             columns[k, name] = measure(hits, k)
         columns[k, "diversity"] = diversity(first, similarity)
-        columns[k, "novelty"] = novelty(first, in_training, trained_count)
-        columns[k, "popularity_share"] = popularity_share(first, in_training)
+        columns[k, "novelty"] = novelty(first, task.in_training, task.trained_count)
+        columns[k, "popularity_share"] = popularity_share(first, task.in_training)
     estimates = dict(
         zip(
             columns,
@@ -304,9 +264,6 @@ def _measures(lists: "Codes", task: _Task) -> dict[int, dict[str, Estimate]]:
     )
     for k in task.k:
         estimates[k, "coverage"] = coverage_estimate(
-            lists[:, :k], int(np.count_nonzero(in_training)), task.fitting.seed
+            lists[:, :k], int(np.count_nonzero(task.in_training)), task.fitting.seed
         )
-    return {
-        k: {name: estimates[k, name] for length, name in estimates if length == k}
-        for k in task.k
-    }
+    return by_length(estimates)

@@ -75,10 +75,10 @@ def explore(
 
 def _share_given_away(place_count: int, other_count: int, share: float) -> float:
     """Expected share of the places given away, at most `other_count` of them."""
-    from scipy.stats import binom
-
     if other_count >= place_count:
         return share
+    from scipy.stats import binom
+
     counts = np.arange(place_count + 1)
     odds = binom.pmf(counts, place_count, share)
     return float((odds * np.minimum(counts, other_count)).sum() / place_count)

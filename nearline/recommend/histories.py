@@ -42,13 +42,16 @@ class Histories:
     def lengths(self) -> "NDArray[np.int64]":
         return self.ends - self.starts
 
-    def part(self, first: int, last: int) -> "Histories":
+    def take(self, chosen: "NDArray[np.integer] | slice") -> "Histories":
         return replace(
             self,
-            starts=self.starts[first:last],
-            ends=self.ends[first:last],
-            owners=None if self.owners is None else self.owners[first:last],
+            starts=self.starts[chosen],
+            ends=self.ends[chosen],
+            owners=None if self.owners is None else self.owners[chosen],
         )
+
+    def part(self, first: int, last: int) -> "Histories":
+        return self.take(slice(first, last))
 
     def latest(self, count: int) -> "Histories":
         """The last `count` items of each."""
@@ -113,15 +116,8 @@ class Positions:
     sessions: "Codes"
 
     def take(self, chosen: "NDArray[np.integer]") -> "Positions":
-        histories = self.histories
         return Positions(
-            replace(
-                histories,
-                starts=histories.starts[chosen],
-                ends=histories.ends[chosen],
-            ),
-            self.targets[chosen],
-            self.sessions[chosen],
+            self.histories.take(chosen), self.targets[chosen], self.sessions[chosen]
         )
 
 
@@ -134,6 +130,24 @@ def next_items(sessions: Interactions) -> Positions:
         histories=Histories(sessions.items, starts, places),
         targets=sessions.items[places],
         sessions=owners[places],
+    )
+
+
+def weighted_matrix(histories: Histories, item_count: int, decay: float) -> "csr_array":
+    """Histories x items, decay ** lag at an item's latest place in the history."""
+    if decay == 1.0:
+        return histories.matrix(item_count)
+    entries = histories.entries()
+    keys = entries.rows * item_count + entries.items
+    # Reversed, the first of each key is the latest.
+    _, latest = np.unique(keys[::-1], return_index=True)
+    chosen = len(keys) - 1 - latest
+    weights = np.power(decay, entries.lags[chosen]).astype(np.float32)
+    return sparse(
+        entries.rows[chosen],
+        entries.items[chosen],
+        weights,
+        (len(histories), item_count),
     )
 
 
@@ -160,3 +174,16 @@ def sparse(
     from scipy.sparse import coo_array
 
     return coo_array((values, (rows, columns)), shape=shape).tocsr()
+
+
+def strongest(matrix: "csr_array", count: int) -> "csr_array":
+    """The `count` largest positive entries of each row; of equal ones any."""
+    from scipy.sparse import csr_array
+
+    matrix.eliminate_zeros()
+    lengths = np.diff(matrix.indptr)
+    rows = np.repeat(np.arange(matrix.shape[0]), lengths)
+    kept = np.lexsort((-matrix.data, rows))[places_within(lengths) < count]
+    return csr_array(
+        (matrix.data[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape
+    )

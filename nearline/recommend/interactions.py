@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from nearline.errors import InputError
-from nearline.sql_text import literal
+from nearline.own_tables import FILE_SUFFIXES, reading, require_file, rows_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 USER_COLUMN = "user_id"
 SESSION_COLUMN = "session_id"
 
-_FILE_SUFFIXES = (".csv", ".csv.gz", ".parquet")
 # Numbers beyond these are no seconds since 1970 of our time: milli-, micro-, nanoseconds.
 _UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 
@@ -63,6 +61,16 @@ class Interactions:
         keys = self.owners.astype(np.int64) * self.item_count + self.items
         _, first = np.unique(keys, return_index=True)
         return self.take(np.sort(first))
+
+    def item_counts(self) -> "NDArray[np.int64]":
+        """Of each item the number of entries."""
+        return np.bincount(self.items, minlength=self.item_count)
+
+    def ends(self) -> "Times":
+        """Of each owner the time of the last entry, -inf where there is none."""
+        ends = np.full(self.owner_count, -np.inf)
+        np.maximum.at(ends, self.owners, self.times)
+        return ends
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,34 +126,20 @@ def read_table(path: Path, owner_column: str) -> InteractionTable:
         InputError: the file cannot be read, lacks a column, or has no usable row.
     """
     name = path.name
-    if not path.is_file():
-        raise InputError(f"there is no file {name} at the path given")
-    if not name.lower().endswith(_FILE_SUFFIXES):
-        raise InputError(f"{name}: the name must end in {', '.join(_FILE_SUFFIXES)}")
+    require_file(path)
+    if not name.lower().endswith(FILE_SUFFIXES):
+        raise InputError(f"{name}: the name must end in {', '.join(FILE_SUFFIXES)}")
     if path.stat().st_size == 0:
         raise InputError(f"{name} is empty")
-    is_parquet = name.lower().endswith(".parquet")
-    source = (
-        f"read_parquet({literal(path)}, hive_partitioning = false)"
-        if is_parquet
-        # Ids of digits alone would lose their leading zeros as numbers.
-        else f"read_csv({literal(path)}, header = true, all_varchar = true)"
-    )
-    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
-        connection.execute("set timezone = 'UTC'")
-        try:
-            columns = connection.sql(f"select * from {source} limit 0").columns
-            _require_columns(name, columns, owner_column)
-            found: pa.Table = connection.sql(
-                _query(source, columns, owner_column)
-            ).to_arrow_table()
-        except duckdb.Error as problem:
-            # Its message may quote a row.
-            raise InputError(
-                f"{name} cannot be read as {'Parquet' if is_parquet else 'CSV'} "
-                f"({type(problem).__name__})"
-            ) from problem
-    return _usable(name, found, owner_column)
+    # Ids of digits alone would lose their leading zeros as numbers.
+    source = rows_of(path, "header = true", "all_varchar = true")
+    with reading(path) as connection:
+        columns = connection.sql(f"select * from {source} limit 0").columns
+        _require_columns(name, columns, owner_column)
+        found: pa.Table = connection.sql(
+            _query(source, columns, owner_column)
+        ).to_arrow_table()
+    return _usable(name, found, owner_column, "rating" in columns)
 
 
 def _require_columns(name: str, columns: list[str], owner_column: str) -> None:
@@ -170,19 +164,19 @@ def _query(source: str, columns: list[str], owner_column: str) -> str:
                 epoch(try_cast("timestamp"::varchar as timestamptz))
             ) as moment,
             {rating} as rating,
-            {category} as category,
-            {"true" if "rating" in columns else "false"} as has_rating
+            {category} as category
         from {source}
     """
 
 
-def _usable(name: str, found: pa.Table, owner_column: str) -> InteractionTable:
+def _usable(
+    name: str, found: pa.Table, owner_column: str, has_rating: bool
+) -> InteractionTable:
     if found.num_rows == 0:
         raise InputError(f"{name} has a header and no rows")
     times = _numbers(found["moment"])
     is_good = np.ones(found.num_rows, dtype=bool)
     left_out: dict[str, int] = {}
-    has_rating = found["has_rating"][0].as_py()
     for reason, is_bad in (
         (f"no {owner_column}", _is_null(found["owner"])),
         ("no item_id", _is_null(found["item"])),

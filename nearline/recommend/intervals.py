@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from nearline.recommend.histories import sparse
 from nearline.recommend.ranking import NOTHING
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def mean_estimates(values: "Numbers", seed: int) -> list[Estimate]:
 def ratio_estimates(
     sums: "Numbers", counts: "NDArray[np.generic]", seed: int
 ) -> list[Estimate]:
-    """Sum over sum, of the columns of `sums` and `counts` (both units x measures).
+    """Sum over sum, of the columns of `sums` (units x measures) and of `counts`, which
+    are as many or one column for all.
 
     The same number of units and the same seed give the same resamples, so that models
     are compared on equal draws.
@@ -72,8 +74,6 @@ def coverage_estimate(lists: "Codes", item_count: int, seed: int) -> Estimate:
     A resample holds about 63 % of the units and so covers less than all of them do: the
     percentiles are moved up by that difference, and cut at 1.
     """
-    from nearline.recommend.histories import sparse
-
     rows, places = np.nonzero(lists != NOTHING)
     items, columns = np.unique(lists[rows, places], return_inverse=True)
     listed = sparse(

@@ -10,7 +10,7 @@ The definitions are those of trec_eval where it has the measure (`P`, `recall`,
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from nearline.recommend.interactions import Codes
-
-    Numbers: TypeAlias = NDArray[np.float64]
+    from nearline.recommend.intervals import Numbers
 
 HEAD_SHARE = 0.2
 """The most popular fifth of the items is the head (Abdollahpouri et al. 2017)."""

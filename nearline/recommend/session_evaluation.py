@@ -10,27 +10,26 @@ sessions count more.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nearline.errors import InputError
-from nearline.recommend.evaluation import (
-    Advance,
-    ModelResult,
-    checked_lengths,
-    measure_each,
-)
 from nearline.recommend.histories import Positions, batches, next_items
 from nearline.recommend.interactions import (
     SESSION_COLUMN,
-    Interactions,
     code_table,
     code_values,
     read_table,
 )
 from nearline.recommend.intervals import CONFIDENCE_LEVEL, Estimate, ratio_estimates
+from nearline.recommend.measuring import (
+    Advance,
+    ModelResult,
+    by_length,
+    checked_lengths,
+    measure_each,
+)
 from nearline.recommend.models.protocol import Fitting
 from nearline.recommend.models.registry import models_for_sessions
 from nearline.recommend.ranking import ranks_of, tie_order
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nearline.recommend.interactions import Codes
-    from nearline.recommend.models.protocol import Fit, Model
+    from nearline.recommend.models.protocol import Model
 
 DEFAULT_K = (20,)
 
@@ -87,7 +86,7 @@ def evaluate_sessions(
     Args:
         models: names of the registry, or "all".
         k: lengths of lists.
-        advance: told what has been done, in all 1 for each model.
+        advance: told how much more is done, 1 in all.
 
     Raises:
         InputError: a file, an option or a model's name cannot be used, or there is
@@ -108,8 +107,14 @@ def evaluate_sessions(
         )
     results, refused = measure_each(
         fits,
-        lambda fit: _measure(fit, learnt, positions, seed, lengths, advance),
         models,
+        learnt,
+        Fitting(seed),
+        lambda model, advance: _target_ranks(
+            model, positions, len(items), seed, advance
+        ),
+        lambda ranks: _measures(ranks, positions.sessions, lengths, seed),
+        advance,
     )
     return SessionEvaluation(
         train_file=train.name,
@@ -128,27 +133,6 @@ def evaluate_sessions(
     )
 
 
-def _measure(
-    fit: "Fit",
-    train: Interactions,
-    positions: Positions,
-    seed: int,
-    k: tuple[int, ...],
-    advance: Advance,
-) -> ModelResult:
-    began = perf_counter()
-    model = fit(train, Fitting(seed))
-    fitted = perf_counter()
-    advance(0.5)
-    ranks = _target_ranks(model, positions, train.item_count, seed, advance)
-    scored = perf_counter()
-    return ModelResult(
-        measures=_measures(ranks, positions.sessions, k, seed),
-        fit_seconds=round(fitted - began, 3),
-        score_seconds=round(scored - fitted, 3),
-    )
-
-
 def _target_ranks(
     model: "Model", positions: Positions, item_count: int, seed: int, advance: Advance
 ) -> "NDArray[np.float64]":
@@ -159,7 +143,7 @@ def _target_ranks(
         targets = positions.targets[first : first + len(part)]
         ranks.append(ranks_of(model.score(part), targets, order))
         first += len(part)
-        advance(0.5 * len(part) / len(positions.targets))
+        advance(len(part) / len(positions.targets))
     return np.concatenate(ranks)
 
 
@@ -174,8 +158,5 @@ def _measures(
         columns[length, "hr"] = np.bincount(units, is_hit.astype(np.float64))
         columns[length, "mrr"] = np.bincount(units, np.where(is_hit, 1 / ranks, 0))
     sums = np.column_stack(list(columns.values())).astype(np.float64)
-    estimates = ratio_estimates(sums, np.tile(counts[:, None], sums.shape[1]), seed)
-    found = dict(zip(columns, estimates, strict=True))
-    return {
-        length: {name: found[length, name] for name in ("hr", "mrr")} for length in k
-    }
+    estimates = ratio_estimates(sums, counts[:, None], seed)
+    return by_length(dict(zip(columns, estimates, strict=True)))

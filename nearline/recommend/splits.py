@@ -6,12 +6,18 @@ to was seen before, and is no discovery to be predicted.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nearline.errors import InputError
-from nearline.recommend.histories import places_within
+from nearline.recommend.histories import Histories, histories_of, places_within
 from nearline.recommend.interactions import Interactions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nearline.recommend.interactions import Codes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +79,28 @@ def split_by(name: str, whole: Interactions, test_share: float, seed: int) -> Sp
     if not 0 < test_share < 1:
         raise InputError("the test share must lie between 0 and 1, such as 0.25")
     return SPLITS[name](whole, test_share, seed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hidden:
+    """Histories in training, and what the test has of them.
+
+    `items[n]` is hidden of history `rows[n]`.
+    """
+
+    histories: Histories
+    rows: "NDArray[np.integer]"
+    items: "Codes"
+
+
+def hidden_of(split: Split, owners: "Codes") -> Hidden:
+    """What is known and what is hidden of `owners`: codes, ascending, each once."""
+    is_theirs = np.isin(split.test.owners, owners)
+    return Hidden(
+        histories=histories_of(split.train, owners),
+        rows=np.searchsorted(owners, split.test.owners[is_theirs]),
+        items=split.test.items[is_theirs],
+    )
 
 
 def _cut(

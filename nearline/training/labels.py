@@ -16,6 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nearline.errors import InputError
+from nearline.own_tables import (
+    FILE_SUFFIXES,
+    is_parquet,
+    reading,
+    require_file,
+    rows_of,
+)
 from nearline.publication.tables import scan
 from nearline.sql_text import literal
 
@@ -25,7 +32,6 @@ if TYPE_CHECKING:
 MOMENT = "event_timestamp"
 """Column of the moment at which a label's features are taken, UTC."""
 
-_FILE_SUFFIXES = (".csv", ".csv.gz", ".parquet")
 _EXAMPLE = "select visitor_id, started_at as event_timestamp, ... from fct_sessions"
 # What their messages quote is the query; others may quote a value of a row.
 _ABOUT_THE_QUERY = (
@@ -64,7 +70,7 @@ def read_labels(stated: str, release: Path, keys: Sequence[str]) -> Labels:
     Raises:
         InputError: it cannot be read, or a row lacks its key or its moment.
     """
-    if stated.lower().endswith(_FILE_SUFFIXES) and "\n" not in stated:
+    if stated.lower().endswith(FILE_SUFFIXES) and "\n" not in stated:
         path = _existing(stated)
         labels = Labels(_from_file(path, keys), "file", _digest(path.read_bytes()))
     else:
@@ -77,8 +83,7 @@ def read_labels(stated: str, release: Path, keys: Sequence[str]) -> Labels:
 
 def _existing(stated: str) -> Path:
     path = Path(stated).expanduser()
-    if not path.is_file():
-        raise InputError(f"--labels: there is no file {path.name} at the path given")
+    require_file(path, "--labels: ")
     return path
 
 
@@ -87,30 +92,22 @@ def _digest(content: bytes) -> str:
 
 
 def _from_file(path: Path, keys: Sequence[str]) -> pa.Table:
-    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
-        connection.execute("set timezone = 'UTC'")
-        try:
-            if path.suffix.lower() == ".parquet":
-                return _fetched(
-                    connection,
-                    f"select * from read_parquet({literal(path)}, hive_partitioning = false)",
-                )
-            found = connection.sql(
-                f"select * from read_csv({literal(path)}, all_varchar = true)"
-            ).columns
-            # Ids of digits alone would lose their leading zeros as numbers.
-            texts = [name for name in (*keys, MOMENT) if name in found]
-            types = ", ".join(f"'{name}': 'VARCHAR'" for name in texts)
-            options = f", types = {{{types}}}" if types else ""
-            return _fetched(
-                connection, f"select * from read_csv({literal(path)}{options})"
-            )
-        except duckdb.Error as problem:
-            raise InputError(
-                f"--labels: {path.name} cannot be read as "
-                f"{'Parquet' if path.suffix.lower() == '.parquet' else 'CSV'} "
-                f"({type(problem).__name__})"
-            ) from problem
+    with reading(path, "--labels: ") as connection:
+        options = () if is_parquet(path) else _csv_options(connection, path, keys)
+        return _fetched(connection, f"select * from {rows_of(path, *options)}")
+
+
+def _csv_options(
+    connection: duckdb.DuckDBPyConnection, path: Path, keys: Sequence[str]
+) -> tuple[str, ...]:
+    """Keys and moment are text, other columns whatever DuckDB takes them for."""
+    found = connection.sql(
+        f"select * from {rows_of(path, 'all_varchar = true')}"
+    ).columns
+    # Ids of digits alone would lose their leading zeros as numbers.
+    texts = [name for name in (*keys, MOMENT) if name in found]
+    types = ", ".join(f"'{name}': 'VARCHAR'" for name in texts)
+    return (f"types = {{{types}}}",) if types else ()
 
 
 def _from_query(query: str, release: Path) -> pa.Table:
@@ -120,7 +117,7 @@ def _from_query(query: str, release: Path) -> pa.Table:
         except duckdb.ParserException as problem:
             raise InputError(
                 f"--labels is neither a query that can be read nor a file that ends in "
-                f"{', '.join((*_FILE_SUFFIXES, '.sql'))}: {_first_line(problem)}"
+                f"{', '.join((*FILE_SUFFIXES, '.sql'))}: {_first_line(problem)}"
             ) from problem
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise InputError(f"--labels must be one SELECT, such as: {_EXAMPLE}")

@@ -3,8 +3,7 @@
 Hu, Koren & Volinsky (2008), "Collaborative Filtering for Implicit Feedback Datasets".
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,12 +75,11 @@ def _library_matrix(train: Interactions) -> "csr_matrix":
     return csr_matrix(interaction_matrix(train))
 
 
-@contextmanager
-def _one_blas_thread() -> Iterator[Any]:
+def _one_blas_thread() -> AbstractContextManager[Any]:
     """Systems this small are slower on several threads; and the library has threads of
     its own, and warns where those of BLAS come on top.
     """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1, "blas") as limits:
-        yield limits
+    limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
+    return limits

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearline.recommend.histories import Histories, batches, histories_of, next_items
+from nearline.recommend.histories import Histories, batches, next_items
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.measures import find_hits, ndcg
 from nearline.recommend.models.als import fit_als
@@ -26,7 +26,7 @@ from nearline.recommend.models.recency import fit_repeats, fit_trending
 from nearline.recommend.models.sequence import fit_sequential_rules
 from nearline.recommend.models.session_knn import fit_session_knn
 from nearline.recommend.ranking import NOTHING, tie_order, top_items, without_seen
-from nearline.recommend.splits import split_by
+from nearline.recommend.splits import hidden_of, split_by
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,14 +94,14 @@ def fit_user_blend(train: Interactions, fitting: Fitting) -> Blend:
     owners = np.intersect1d(split.train.owners, split.test.owners)
     if len(owners) > MOST_VALIDATION_HISTORIES:
         owners = np.sort(rng.choice(owners, MOST_VALIDATION_HISTORIES, replace=False))
-    is_chosen = np.isin(split.test.owners, owners)
+    hidden = hidden_of(split, owners)
     return _fit_blend(
         train,
         _Validation(
             train=split.train,
-            histories=histories_of(split.train, owners),
-            rows=np.searchsorted(owners, split.test.owners[is_chosen]),
-            items=split.test.items[is_chosen],
+            histories=hidden.histories,
+            rows=hidden.rows,
+            items=hidden.items,
             hides_seen=True,
         ),
         _USER_MEMBERS,
@@ -111,8 +111,7 @@ def fit_user_blend(train: Interactions, fitting: Fitting) -> Blend:
 
 def fit_session_blend(train: Interactions, fitting: Fitting) -> Blend:
     """For sessions: the next item, seen or not. The latest sessions validate."""
-    ends = np.full(train.owner_count, -np.inf)
-    np.maximum.at(ends, train.owners, train.times)
+    ends = train.ends()
     cut = np.quantile(ends[np.isfinite(ends)], 1 - VALIDATION_SESSION_SHARE)
     is_late = ends[train.owners] > cut
     positions = next_items(train.take(is_late))

@@ -47,8 +47,7 @@ def fit_ease(train: Interactions, fitting: Fitting) -> Ease:
     Raises:
         InputError: they are more than `MOST_ITEMS`.
     """
-    counts = np.bincount(train.items, minlength=train.item_count)
-    item_count = int(np.count_nonzero(counts))
+    item_count = int(np.count_nonzero(train.item_counts()))
     if item_count > MOST_ITEMS:
         raise InputError(
             f"model ease takes at most {MOST_ITEMS:,} items, training holds "
@@ -61,7 +60,7 @@ def fit_ease_on(train: Interactions, most_items: int, penalty: float) -> Ease:
     """On the `most_items` most popular items; others keep a score of 0."""
     from scipy.linalg.lapack import dpotrf, dpotri
 
-    counts = np.bincount(train.items, minlength=train.item_count)
+    counts = train.item_counts()
     popular = np.argsort(-counts, kind="stable")[:most_items]
     items = np.sort(popular[counts[popular] > 0])
     matrix = interaction_matrix(train)[:, items]

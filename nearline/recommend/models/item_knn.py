@@ -12,8 +12,8 @@ import numpy as np
 from nearline.recommend.histories import (
     Histories,
     interaction_matrix,
-    places_within,
-    sparse,
+    strongest,
+    weighted_matrix,
 )
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.models.protocol import Fitting
@@ -87,34 +87,3 @@ def cosine_neighbours(
         blocks.append(strongest(block, neighbour_count))
     neighbours: csr_array = vstack(blocks, format="csr")
     return neighbours
-
-
-def strongest(matrix: "csr_array", count: int) -> "csr_array":
-    """The `count` largest positive entries of each row; of equal ones any."""
-    from scipy.sparse import csr_array
-
-    matrix.eliminate_zeros()
-    lengths = np.diff(matrix.indptr)
-    rows = np.repeat(np.arange(matrix.shape[0]), lengths)
-    kept = np.lexsort((-matrix.data, rows))[places_within(lengths) < count]
-    return csr_array(
-        (matrix.data[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape
-    )
-
-
-def weighted_matrix(histories: Histories, item_count: int, decay: float) -> "csr_array":
-    """Histories x items, decay ** lag at an item's latest place in the history."""
-    if decay == 1.0:
-        return histories.matrix(item_count)
-    entries = histories.entries()
-    keys = entries.rows * item_count + entries.items
-    # Reversed, the first of each key is the latest.
-    _, latest = np.unique(keys[::-1], return_index=True)
-    chosen = len(keys) - 1 - latest
-    weights = np.power(decay, entries.lags[chosen]).astype(np.float32)
-    return sparse(
-        entries.rows[chosen],
-        entries.items[chosen],
-        weights,
-        (len(histories), item_count),
-    )

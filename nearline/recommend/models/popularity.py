@@ -24,5 +24,4 @@ class Popularity:
 
 
 def fit_popularity(train: Interactions, fitting: Fitting) -> Popularity:
-    counts = np.bincount(train.items, minlength=train.item_count)
-    return Popularity(counts.astype(np.float32))
+    return Popularity(train.item_counts().astype(np.float32))

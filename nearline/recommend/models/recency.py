@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearline.recommend.histories import Histories
+from nearline.recommend.histories import Histories, weighted_matrix
 from nearline.recommend.interactions import Interactions
-from nearline.recommend.models.item_knn import weighted_matrix
 from nearline.recommend.models.popularity import Popularity
 from nearline.recommend.models.protocol import Fitting
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearline.recommend.histories import sparse
+from nearline.recommend.histories import sparse, strongest
 from nearline.recommend.interactions import Interactions
-from nearline.recommend.models.item_knn import ItemNeighbours, strongest
+from nearline.recommend.models.item_knn import ItemNeighbours
 from nearline.recommend.models.protocol import Fitting
 
 if TYPE_CHECKING:

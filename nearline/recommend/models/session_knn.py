@@ -15,9 +15,9 @@ from nearline.recommend.histories import (
     interaction_matrix,
     places_within,
     sparse,
+    strongest,
 )
 from nearline.recommend.interactions import Interactions
-from nearline.recommend.models.item_knn import strongest
 from nearline.recommend.models.protocol import Fitting
 
 if TYPE_CHECKING:
@@ -95,19 +95,16 @@ class SessionNeighbours:
 
 def fit_session_knn(train: Interactions, fitting: Fitting) -> SessionNeighbours:
     matrix = interaction_matrix(train)
-    counts = np.maximum(np.bincount(matrix.indices, minlength=train.item_count), 1)
-    rarity = np.log(1 + train.owner_count / counts).astype(np.float32)
     lengths = np.maximum(np.diff(matrix.indptr), 1)
     distinct = train.first_of_each_pair()
-    ends = np.full(train.owner_count, -np.inf)
-    np.maximum.at(ends, distinct.owners, distinct.times)
-    order = np.lexsort((-ends[distinct.owners], distinct.items))
-    of_items = np.bincount(distinct.items, minlength=train.item_count)
+    of_items = distinct.item_counts()
+    counts = np.maximum(of_items, 1)
+    rarity = np.log(1 + train.owner_count / counts).astype(np.float32)
+    matrix.data = rarity[matrix.indices]
+    order = np.lexsort((-distinct.ends()[distinct.owners], distinct.items))
     kept = order[places_within(of_items) < RECENT_COUNT]
-    sessions = matrix.copy()
-    sessions.data = rarity[matrix.indices]
     return SessionNeighbours(
-        sessions=sessions,
+        sessions=matrix,
         norms=np.sqrt(lengths).astype(np.float32),
         recent=distinct.owners[kept].astype(np.int64),
         starts=np.searchsorted(

@@ -119,6 +119,13 @@ def test_all_equal_scores_are_ordered_by_the_seed_and_not_by_id(
     assert np.mean(hit_rates) == pytest.approx(2 / 38, abs=0.03)
 
 
+def test_progress_adds_up_to_one_however_many_models(tmp_path: Path) -> None:
+    shares: list[float] = []
+    run(tmp_path, LITERAL, models=["popularity", "als"], advance=shares.append)
+    assert len(shares) > 3
+    assert sum(shares) == pytest.approx(1)
+
+
 def test_repetitions_are_left_out_and_counted(tmp_path: Path) -> None:
     done = run(tmp_path, [*LITERAL, ("a", "x", 9), ("a", "x", 9)])
     assert done.left_out == {"repetition of a user and an item": 2}

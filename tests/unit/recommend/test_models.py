@@ -12,10 +12,11 @@ from nearline.recommend.histories import (
     histories_of,
     interaction_matrix,
     next_items,
+    weighted_matrix,
 )
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.models import als, blend, ease
-from nearline.recommend.models.item_knn import cosine_neighbours, weighted_matrix
+from nearline.recommend.models.item_knn import cosine_neighbours
 from nearline.recommend.models.protocol import Fitting
 from nearline.recommend.models.registry import (
     MODELS,
