@@ -1,8 +1,8 @@
 """Feast's historical retrieval of one service from one release.
 
-Belongs here: what is asked of Feast, and how a large question is cut into parts. The
-registry that apps read is taken as it is, its sources alone are pointed at the release:
-`published` may move on while a set is made, and half of it would be of another release.
+Belongs here: what is asked of Feast, and of which release. The registry that apps read
+is taken as it is, its sources alone are pointed at the release: `published` may move on
+while a set is made, and half of it would be of another release.
 """
 
 import tempfile
@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from nearline.errors import InputError, NearlineError
 from nearline.online.configuration import (
@@ -27,15 +28,11 @@ from nearline.online.latest import ViewSource, drift, is_in, view_source
 from nearline.online.registry import open_registry, registered
 from nearline.publication.tables import scan, table_path
 from nearline.settings import Settings
+from nearline.sql_text import parquet_rows
 from nearline.training.labels import MOMENT
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore, FileSource
-
-# Feast pairs a label with every earlier row of its entity and then keeps the latest:
-# so many pairs of one view are in memory at a time.
-MOST_PAIRS = 2_000_000
-MOST_LABELS = 200_000
 
 _ROW = "label_row"
 
@@ -47,8 +44,7 @@ class ServiceFeatures:
     name: str
     keys: tuple[str, ...]
     features: Mapping[str, "pa.DataType"]
-    sources: tuple[ViewSource, ...]
-    release: Path
+    _asked: Path
     _store: "FeatureStore"
     _service: "FeatureService"
 
@@ -65,12 +61,12 @@ class ServiceFeatures:
         asked = keys.select([*self.keys, MOMENT]).append_column(
             _ROW, pa.array(np.arange(keys.num_rows))
         )
-        frame = asked.to_pandas()
-        frame[MOMENT] = frame[MOMENT].astype("datetime64[us]").dt.tz_localize("UTC")
+        # Feast takes a query or a data frame; text in a data frame is an object each.
+        pq.write_table(asked, self._asked)
         # Nothing that arrived after the label's moment counts, whatever moment a row
         # states for itself: Feast holds `created_timestamp` against it too.
         job = self._store.get_historical_features(
-            entity_df=frame,
+            entity_df=f"select * from {parquet_rows(self._asked)}",
             features=self._service,
             filter_by_created_timestamp=True,
         )
@@ -81,54 +77,6 @@ class ServiceFeatures:
                 f"for {keys.num_rows:,} labels"
             )
         return found.select(self.schema.names).cast(self.schema)
-
-    def parts(self, keys: pa.Table) -> Iterator[tuple[int, int]]:
-        """Ranges [first, last) of rows, none of which pairs more than fits in memory.
-
-        A single label of an entity with a longer history is a part of its own.
-        """
-        weights = self._pairs_by_label(keys)
-        first, total = 0, 0
-        for row, weight in enumerate(weights.tolist()):
-            if row > first and (
-                total + weight > MOST_PAIRS or row - first == MOST_LABELS
-            ):
-                yield first, row
-                first, total = row, 0
-            total += weight
-        if keys.num_rows > first:
-            yield first, keys.num_rows
-
-    def _pairs_by_label(self, keys: pa.Table) -> "np.ndarray[Any, Any]":
-        """At most so many rows of a view are paired with each label."""
-        weights = np.ones(keys.num_rows, dtype=np.int64)
-        with duckdb.connect() as connection:
-            for key in self.keys:
-                counts = " union all ".join(
-                    f'select "{source.join_key}" as id, count(*) as row_count '
-                    f"from {scan(self.release, source.table)} group by 1"
-                    for source in self.sources
-                    if source.join_key == key
-                )
-                rows = pa.array(np.arange(keys.num_rows))
-                connection.register(
-                    "labels",
-                    keys.select([key]).rename_columns(["id"]).append_column(_ROW, rows),
-                )
-                found = connection.sql(
-                    f"""
-                    with longest as (
-                        select id, max(row_count) as row_count
-                        from ({counts}) group by id
-                    )
-                    select coalesce(longest.row_count, 0)::bigint as row_count
-                    from labels left join longest using (id)
-                    order by labels.{_ROW}
-                    """
-                ).to_arrow_table()
-                connection.unregister("labels")
-                weights = np.maximum(weights, found["row_count"].to_numpy())
-        return weights
 
 
 @contextmanager
@@ -179,8 +127,7 @@ def open_service(
             name=name,
             keys=tuple(dict.fromkeys(source.join_key for source in sources)),
             features=_feature_types(release, service, sources),
-            sources=tuple(sources),
-            release=release,
+            _asked=Path(scratch) / "asked.parquet",
             _store=store,
             _service=store.get_feature_service(name),
         )
@@ -189,12 +136,14 @@ def open_service(
 def _store_on(scratch: Path) -> "FeatureStore":
     from feast import FeatureStore, RepoConfig
 
+    from nearline.training.asof_store import TYPE
+
     return FeatureStore(
         config=RepoConfig(
             project=PROJECT,
             provider="local",
             registry=str(scratch / "registry.db"),
-            offline_store={"type": "duckdb"},
+            offline_store={"type": TYPE},
             online_store={"type": "sqlite", "path": str(scratch / "online.db")},
             entity_key_serialization_version=3,
             repo_path=scratch,

@@ -27,6 +27,9 @@ from nearline.training.retrieval import ServiceFeatures, open_service
 
 CARD_SUFFIX = ".card.json"
 
+# So many labels and their features are in memory at a time.
+MOST_LABELS = 500_000
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
@@ -172,8 +175,8 @@ def _write(
         else pq.ParquetWriter(file, schema, compression="zstd")
     )
     with writer as opened:
-        for first, last in service.parts(labels.table):
-            part = labels.table.slice(first, last - first)
+        for first in range(0, labels.table.num_rows, MOST_LABELS):
+            part = labels.table.slice(first, MOST_LABELS)
             values, unknown = _values(part, service, data_up_to)
             counts.unknown += unknown
             for name in service.features:
@@ -181,7 +184,7 @@ def _write(
             for name in service.features:
                 part = part.append_column(service.schema.field(name), values[name])
             opened.write_table(part.cast(schema))
-            on_rows(last - first)
+            on_rows(part.num_rows)
 
 
 def _values(

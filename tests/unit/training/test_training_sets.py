@@ -15,7 +15,7 @@ import pytest
 from nearline.errors import InputError, NearlineError
 from nearline.online.refresh import refresh_online_store
 from nearline.settings import Settings
-from nearline.training import retrieval
+from nearline.training import sets
 from nearline.training.sets import TrainingSet, build_training_set
 from tests.releases import release_tables, write_release
 from tests.unit.online.small_shop import (
@@ -356,7 +356,7 @@ def test_a_failed_build_leaves_the_set_before_and_no_card_of_another(
 def test_a_set_goes_on_with_its_release_when_another_is_published_meanwhile(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retrieval, "MOST_LABELS", 1)
+    monkeypatch.setattr(sets, "MOST_LABELS", 1)
 
     def publish_another(rows: int) -> None:
         release = settings.releases / "r2"
@@ -411,7 +411,7 @@ def test_any_set_equals_an_asof_join_written_by_hand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     # Small parts, so that several are put together.
-    monkeypatch.setattr(retrieval, "MOST_PAIRS", 900)
+    monkeypatch.setattr(sets, "MOST_LABELS", 150)
     rng = random.Random(seed)
     settings = Settings(home=tmp_path / "home")
     release = settings.releases / "r1"
