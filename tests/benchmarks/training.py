@@ -17,7 +17,7 @@ import duckdb
 
 from nearline.online.configuration import (
     reader_configuration,
-    write_reader_file,
+    write_configurations,
 )
 from nearline.online.definitions import FEATURE_REPO, load_definitions
 from nearline.online.latest import ViewSource, view_source
@@ -48,6 +48,8 @@ class Compared:
 
     rows_each: int
     label_count: int
+    view_count: int
+    feature_count: int
     ours: Measured
     by_hand: Measured
 
@@ -74,7 +76,8 @@ def measure_training(folder: Path, scale: float = 1.0) -> str:
         [
             "## Training sets",
             "",
-            f"`nearline training-set` for `{_SERVICE}` (six views, 36 features) beside "
+            f"`nearline training-set` for `{_SERVICE}` ({large.view_count} views, "
+            f"{large.feature_count} features) beside "
             "one hand-written DuckDB query with an ASOF join per view. Whole processes, "
             "imports and writing the file included.",
             "",
@@ -84,7 +87,7 @@ def measure_training(folder: Path, scale: float = 1.0) -> str:
             *map(_line, [large, *growth]),
             "",
             "Both cost what follows the sum of labels and rows of the entities asked "
-            "about; ours puts the rows in the order in which they became known first.",
+            "about; ours also looks for rows that became known after newer ones.",
             "",
         ]
     )
@@ -128,7 +131,14 @@ def _compare(folder: Path, visitors: int, rows_each: int, label_count: int) -> C
     )
     with ProcessPoolExecutor(1, get_context("spawn")) as comparing:
         comparing.submit(_hold_equal, folder, sources).result()
-    return Compared(rows_each, label_count, ours, by_hand)
+    return Compared(
+        rows_each,
+        label_count,
+        len(sources),
+        sum(len(source.features) for source in sources),
+        ours,
+        by_hand,
+    )
 
 
 _BY_HAND = (
@@ -188,6 +198,9 @@ def _write_release(
     ]
     kinds = {
         "STRING": "'value_' || (random() * 50)::integer",
+        "STRING_LIST": "['value_' || (random() * 50)::integer, 'value_' || visitor]",
+        "INT64_LIST": "[(random() * 20)::bigint]",
+        "BOOL": "random() < 0.5",
         "INT64": "(random() * 20)::bigint",
         "DOUBLE": "random() * 600",
         "UNIX_TIMESTAMP": "known_at",
@@ -234,7 +247,7 @@ def _write_release(
     with open_registry(configuration) as registry:
         register_views(registry, defined)
         register_services(registry, defined, timedelta(0))
-    write_reader_file(settings, configuration)
+    write_configurations(settings, configuration)
     return sources
 
 
