@@ -13,8 +13,9 @@ nothing. The other way round a crash would lose values until an entity acts agai
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nearline.errors import NearlineError
 from nearline.landing.log_positions import log_identity
@@ -170,6 +172,8 @@ class Processor:
             self._values: OnlineValues = self._opened.enter_context(
                 closing(open_online_values(settings))
             )
+            # Closed first, so that nothing is written to what is closed.
+            self._writer = self._opened.enter_context(ThreadPoolExecutor(1, "writer"))
             self._expired_at = datetime.min.replace(tzinfo=UTC)
             self._readers: dict[int, EventLog] = {}
             self._release = self._adopt(settings.published.resolve())
@@ -591,74 +595,132 @@ class Processor:
         )
 
     def _refresh_all(self, views: Sequence[LiveView], now: datetime) -> int:
+        """Makes the values of whom was touched; returns how many rows were new.
+
+        While the SQL of one view runs, the values of those before it are written.
+        """
         touched = self._connection.execute("select distinct model from touched")
         models = {model for (model,) in touched.fetchall()}
-        rows_written = 0
         by_facts: dict[str, list[LiveView]] = {}
         for view in views:
             if view.model.name in models:
                 by_facts.setdefault(_facts_of(view), []).append(view)
-        for facts, views_of_facts in by_facts.items():
-            self._connection.execute(
-                f"create or replace temp view {FACTS} as select * from {facts}"
-            )
-            rows_written += sum(self._refresh(view, now) for view in views_of_facts)
-        return rows_written
+        made: list[_Made] = []
+        writes: list[Future[None]] = []
+        try:
+            for facts, views_of_facts in by_facts.items():
+                self._connection.execute(
+                    f"create or replace temp view {FACTS} as select * from {facts}"
+                )
+                for view in views_of_facts:
+                    made.append(self._make(view, now))
+                    writes.append(self._writer.submit(self._write, made[-1]))
+        finally:
+            wait(writes)
+        for write in writes:
+            write.result()
+        if made:
+            self._note_timers(made)
+            self._note_served(made)
+        return sum(one.changed.num_rows for one in made)
 
-    def _refresh(self, view: LiveView, now: datetime) -> int:
-        """Runs the view's SQL over whom was touched; returns how many rows were new."""
-        connection = self._connection
+    def _make(self, view: LiveView, now: datetime) -> "_Made":
+        """Runs the view's SQL over whom was touched, in one statement: over few entities
+        each costs more than what it looks at."""
         name = view.model.name
         # A row of an arrival is known whatever the clock says.
         is_known = f"(event_us <= {microseconds(now)} or event_us = created_us)"
+        holds_since = view.stored.known_since(now) or 0
         try:
-            connection.execute(
-                "create or replace temp table found as with made as ("
-                f"select {view.columns} from ({view.model.sql})) "
-                "select * from made where entity_id in "
-                f"(select entity_id from touched where model = '{name}')"
-            )
-            holds_since = view.stored.known_since(now)
-            changed = connection.sql(
-                "with newest as (select unnest(arg_max(found, (event_us, created_us))) "
-                f"from found where {is_known} group by entity_id), "
-                f"marked as (select *, {view.fingerprint} as fingerprint from newest) "
-                "select * from marked anti join "
-                f"(select * from served where view = '{view.name}') "
-                "using (entity_id, event_us, fingerprint) "
-                f"where event_us >= {holds_since or 0}"
+            found = self._connection.sql(
+                f"""
+                with made as (select {view.columns} from ({view.model.sql})),
+                grouped as (
+                    select
+                        entity_id as touched_id,
+                        arg_max(made, (event_us, created_us))
+                            filter (where {is_known}) as newest,
+                        min(event_us) filter (where not {is_known}) as due_us,
+                    from made
+                    where entity_id in (
+                        select entity_id from touched where model = '{name}'
+                    )
+                    group by entity_id
+                ),
+                newest as (select touched_id, due_us, unnest(newest) from grouped),
+                marked as (select *, {view.fingerprint} as fingerprint from newest)
+                select
+                    marked.*,
+                    coalesce(
+                        served.view is null and marked.event_us >= {holds_since}, false
+                    ) as is_new,
+                from marked
+                left join served
+                    on served.view = '{view.name}'
+                    and marked.entity_id = served.entity_id
+                    and marked.event_us = served.event_us
+                    and marked.fingerprint = served.fingerprint
+                """
             ).to_arrow_table()
         except duckdb.Error as problem:
             raise _ViewFailed(view.name) from problem
-        connection.execute(
-            f"delete from timers where model = '{name}' and entity_id in "
-            f"(select entity_id from touched where model = '{name}')"
+        timers = found.select(["touched_id", "due_us"])
+        return _Made(
+            view=view,
+            changed=found.filter(pc.field("is_new")),
+            timers=timers.filter(pc.is_valid(pc.field("due_us"))),
         )
-        connection.execute(
-            f"insert into timers select '{name}', entity_id, "
-            f"make_timestamp(min(event_us)) from found where not {is_known} "
-            "group by entity_id"
-        )
-        if changed.num_rows:
-            for batch in changed.to_batches():
-                self._values.write(
-                    view.stored, encode_rows(batch, view.encode_key, dict(view.kinds))
-                )
-            self._note_served(view, changed)
-        return int(changed.num_rows)
 
-    def _note_served(self, view: LiveView, changed: pa.Table) -> None:
-        connection = self._connection
-        connection.register("changed", changed)
-        connection.execute(
-            f"delete from served where view = '{view.name}' "
-            "and entity_id in (select entity_id from changed)"
+    def _write(self, made: "_Made") -> None:
+        view = made.view
+        for batch in made.changed.to_batches():
+            self._values.write(
+                view.stored, encode_rows(batch, view.encode_key, dict(view.kinds))
+            )
+
+    def _note_timers(self, made: "Sequence[_Made]") -> None:
+        self._connection.execute(
+            "delete from timers where (model, entity_id) in "
+            "(select model, entity_id from touched)"
         )
-        connection.execute(
-            f"insert into served select '{view.name}', entity_id, event_us, fingerprint "
-            "from changed"
-        )
-        connection.unregister("changed")
+        with self._noted([(one.view.model.name, one.timers) for one in made]):
+            self._connection.execute(
+                "insert into timers select name, touched_id, make_timestamp(min(due_us)) "
+                "from noted group by name, touched_id"
+            )
+
+    def _note_served(self, made: "Sequence[_Made]") -> None:
+        columns = ["entity_id", "event_us", "fingerprint"]
+        with self._noted(
+            [(one.view.name, one.changed.select(columns)) for one in made]
+        ):
+            self._connection.execute(
+                "delete from served where (view, entity_id) in "
+                "(select name, entity_id from noted)"
+            )
+            self._connection.execute(
+                f"insert into served select name, {', '.join(columns)} from noted"
+            )
+
+    @contextmanager
+    def _noted(self, tables: Sequence[tuple[str, pa.Table]]) -> Iterator[None]:
+        """The rows of all as the relation `noted`, each with its table's `name`."""
+        named = [
+            table.append_column("name", pa.repeat(name, table.num_rows))
+            for name, table in tables
+        ]
+        self._connection.register("noted", pa.concat_tables(named))
+        yield
+        self._connection.unregister("noted")
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A view's values that are new, and `touched_id, due_us`: whose changes next when."""
+
+    view: LiveView
+    changed: pa.Table
+    timers: pa.Table
 
 
 def _facts_of(view: LiveView) -> str:

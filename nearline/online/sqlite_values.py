@@ -74,7 +74,8 @@ def enable_reading_while_writing(path: Path) -> None:
 class SqliteValues:
     """The file at `path`, made where missing; every write is all or none.
 
-    Tables are named as Feast names them, `<project>_<view>`.
+    Any thread may call, one at a time. Tables are named as Feast names them,
+    `<project>_<view>`.
     """
 
     def __init__(
@@ -86,7 +87,10 @@ class SqliteValues:
         with _explained():
             enable_reading_while_writing(path)
             self._connection = sqlite3.connect(
-                path, timeout=busy_seconds, isolation_level=None
+                path,
+                timeout=busy_seconds,
+                isolation_level=None,
+                check_same_thread=False,
             )
             self._connection.execute("pragma synchronous = normal")
             # Values of an erased person must not stay readable in freed pages.

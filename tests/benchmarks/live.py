@@ -37,6 +37,9 @@ _TICK_SECONDS = 0.02
 _PROBES_A_SECOND = 4
 _PATIENCE_SECONDS = 60.0
 _VISITORS = 5_000
+# A visitor that is active acts about every ten seconds; one in ten is signed in.
+_SECONDS_BETWEEN = 10
+_SIGNED_IN_EVERY = 10
 _BACKLOG = 50_000
 
 
@@ -184,16 +187,18 @@ def _append_paced(log: Any, rate: int, stop: float) -> None:
         due = int((now - began) * rate) - sent
         if due > 0:
             moment = datetime.now(UTC)
-            visitors = [
-                f"v_bench{int(rng.paretovariate(1.2)) % _VISITORS:08}"
-                for _ in range(due)
-            ]
-            log.append([_record(visitor, moment) for visitor in visitors])
+            numbers = [rng.randrange(rate * _SECONDS_BETWEEN) for _ in range(due)]
+            log.append([_record_of(number, moment) for number in numbers])
             sent += due
         time.sleep(_TICK_SECONDS)
 
 
-def _record(visitor: str, moment: datetime) -> NewRecord:
+def _record_of(number: int, moment: datetime) -> NewRecord:
+    user = f"u_bench{number:08}" if number % _SIGNED_IN_EVERY == 0 else None
+    return _record(f"v_bench{number:08}", moment, user)
+
+
+def _record(visitor: str, moment: datetime, user: str | None = None) -> NewRecord:
     at = moment.isoformat()
     item = int(uuid.uuid4().int % 500)
     event = {
@@ -204,6 +209,7 @@ def _record(visitor: str, moment: datetime) -> NewRecord:
         "received_at": at,
         "source": "bench",
         "visitor_id": visitor,
+        "user_id": user,
         "page_path": "/p",
         "item_id": f"item_{item}",
         "consent_analytics": True,
@@ -253,10 +259,7 @@ def _measure_backlog(
     with closing(open_log(settings, EVENTS)) as log:
         for _ in range(_BACKLOG // 1_000):
             log.append(
-                [
-                    _record(f"v_bench{rng.randrange(_VISITORS):08}", moment)
-                    for _ in range(1_000)
-                ]
+                [_record_of(rng.randrange(_VISITORS), moment) for _ in range(1_000)]
             )
 
     def run() -> tuple[dict[str, Any], float]:
@@ -298,8 +301,9 @@ def _report(
 
 Each rate for {seconds:.0f} s: log (SQLite), processor, Redis, the pacing and the asking all
 on this machine. Seconds from the append to the value read through the Feast SDK, beside a
-bare consumer that writes the record's bytes to Redis, asked for with `HEXISTS`. Fewer probes
-than wanted: one is asked for at a time.
+bare consumer that writes the record's bytes to Redis, asked for with `HEXISTS`. Active
+visitors act every {_SECONDS_BETWEEN} s on average, one in {_SIGNED_IN_EVERY} is signed in.
+Fewer probes than wanted: one is asked for at a time.
 
 | events a second | p50 | bare | p95 | bare | p99 | bare | probes | peak MiB |
 |---|---|---|---|---|---|---|---|---|
