@@ -511,7 +511,7 @@ def _segments(tables: _Tables) -> tuple[SegmentSize, ...] | None:
         with members as (
             select segment, segment_kind, person_id, bool_or(is_primary) as is_primary
             from {tables.scan("fct_segments")}
-            where is_current
+            where is_current and segment_kind in ('rule', 'cluster')
             group by segment, segment_kind, person_id
         ),
 

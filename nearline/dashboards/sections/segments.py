@@ -21,8 +21,8 @@ def segments(sizes: Sequence[SegmentSize] | None) -> list[Figure]:
         "counts each person once, in the primary segment by priority."
     )
     cluster_sentence = (
-        "Persons in each group that K-Means found in their behaviour. Each person is "
-        "in one; the numbers of the groups carry no order."
+        "Persons in each group that K-Means found in their behaviour. Each person is in "
+        "one; outliers behave like nobody else. A group keeps its name from day to day."
     )
     figures = []
     if rules:
