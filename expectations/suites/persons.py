@@ -100,6 +100,18 @@ PERSON_SUITES = (
         ),
     ),
     Suite(
+        "dim_consents",
+        (
+            not_null("visitor_id"),
+            not_null("is_stated"),
+            not_null("has_analytics_consent"),
+            not_null("has_personalization_consent"),
+            not_null("has_marketing_consent"),
+            unique_together("visitor_id"),
+            not_null("person_id"),
+        ),
+    ),
+    Suite(
         "fct_segments",
         (
             not_null("person_id"),

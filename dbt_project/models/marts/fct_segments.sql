@@ -1,3 +1,5 @@
+{%- set names = segment_rules() | map(attribute='name') | list -%}
+
 with
 
 periods as (
@@ -21,8 +23,8 @@ persons as (
 priorities as (
 
     select
-        unnest({{ var('segment_priority') }}) as segment,
-        unnest(range({{ var('segment_priority') | length }})) as priority,
+        unnest({{ names }}) as segment,
+        unnest(range({{ names | length }})) as priority,
 
 ),
 
