@@ -97,7 +97,9 @@ def export_command(
             }
         )
         return
-    where = f"in {out}" if out is not None else f"sent in {batch_count} batches"
+    where = f"in {out}"
+    if out is None:
+        where = f"sent in {batch_count} {'batch' if batch_count == 1 else 'batches'}"
     click.echo(
         f"{found.members.num_rows:,} people of {segment} who consented to {purpose}, "
         f"{where} (release {found.release_id})"

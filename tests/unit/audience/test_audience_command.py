@@ -76,7 +76,7 @@ def test_a_webhook_gets_the_same_people(
     monkeypatch.setenv("NEARLINE_AUDIENCE_SECRET", SECRET.decode())
     with running_crm() as crm:
         printed = export("--to", "webhook", "--url", crm.url)
-        assert "sent in 1 batches" in printed
+        assert "sent in 1 batch (" in printed
         assert crm.people() == ["p_ann", "p_ben", "p_eve", "p_hal"]
         crm.answers = [410]
         with pytest.raises(NearlineError, match="took 0 of 1 batches"):
