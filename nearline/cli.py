@@ -18,6 +18,7 @@ from nearline.errors import NearlineError
 _COMMANDS = {
     "simulate": "nearline.simulate.command:simulate",
     "truth": "nearline.simulate.truth_command:truth",
+    "audience": "nearline.audience.command:audience",
     "ingest": "nearline.landing.command:ingest",
     "collector": "nearline.collector.command:collector",
     "deadletters": "nearline.deadletters.command:deadletters",
@@ -75,6 +76,7 @@ class _LazyGroup(click.Group):
             ("up", "Run collector, live features and the run together."),
             ("experiment", "Say what a file of units or sums shows, with intervals."),
             ("dashboards", "Rebuild the pages from the published tables."),
+            ("audience", "Hand a segment's people to another system."),
             ("identity", "Explain a person; take a link apart or restore it."),
             ("privacy", "Suppress people, find pseudonyms, rotate the key."),
             ("recommend", "Measure recommendation models on a table."),

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     served_retention_days: float = Field(default=14, gt=0)
     """How long a logged value is kept."""
 
+    audience_secret: SecretStr | None = None
+    """Signs the batches that `nearline audience export --to webhook` posts."""
+
     @property
     def log(self) -> Path:
         return self.home / "log"

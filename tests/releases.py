@@ -169,6 +169,15 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
             "view_count add_to_cart_count purchase_count popularity_rank", _LONG
         ),
     },
+    "dim_consents": {
+        **_columns("visitor_id person_id", _TEXT),
+        **_columns(
+            "is_stated has_analytics_consent has_personalization_consent "
+            "has_marketing_consent",
+            _BOOL,
+        ),
+        "stated_at": _TIME,
+    },
     "fct_segments": {
         **_columns("person_id segment segment_kind", _TEXT),
         **_columns("valid_from valid_to", _TIME),
@@ -609,6 +618,18 @@ def release_tables() -> Tables:
                 "purchase_count": 1,
                 "popularity_rank": 1,
             }
+        ],
+        "dim_consents": [
+            {
+                "visitor_id": f"v_{name}",
+                "person_id": f"p_{name}",
+                "is_stated": True,
+                "has_analytics_consent": True,
+                "has_personalization_consent": True,
+                "has_marketing_consent": False,
+                "stated_at": NOON,
+            }
+            for name in ("anna00001", "ben000001", "crawler01")
         ],
         "fct_segments": [
             {

@@ -100,12 +100,24 @@ PERSON_SUITES = (
         ),
     ),
     Suite(
+        "dim_consents",
+        (
+            not_null("visitor_id"),
+            not_null("is_stated"),
+            not_null("has_analytics_consent"),
+            not_null("has_personalization_consent"),
+            not_null("has_marketing_consent"),
+            unique_together("visitor_id"),
+            not_null("person_id"),
+        ),
+    ),
+    Suite(
         "fct_segments",
         (
             not_null("person_id"),
             not_null("segment"),
             not_null("valid_from"),
-            one_of("segment_kind", ("rule", "cluster")),
+            one_of("segment_kind", ("rule", "cluster", "hybrid")),
             unique_together("person_id", "segment", "valid_from"),
             refers_to("person_id", "dim_persons"),
             holds(
@@ -119,6 +131,22 @@ PERSON_SUITES = (
                 "is_current is true exactly while valid_to is open",
                 "is_current = (valid_to is null)",
                 column="is_current",
+            ),
+            holds(
+                "only_rule_segments_are_primary",
+                "what is primary is a rule segment",
+                "not is_primary or segment_kind = 'rule'",
+                column="is_primary",
+            ),
+            no_rows(
+                "one_cluster_and_one_hybrid_a_person",
+                "a person is at most in one cluster and in one hybrid now",
+                """
+                select 1 as offence from {batch}
+                where is_current and segment_kind in ('cluster', 'hybrid')
+                group by person_id, segment_kind having count(*) > 1
+                """,
+                column="segment",
             ),
             no_rows(
                 "one_primary_segment_a_person",

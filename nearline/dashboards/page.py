@@ -104,6 +104,9 @@ def render_page(data: PageData) -> tuple[str, int]:
         over_time=over_time_figures,
         segments=segment_figures,
         segment_profiles=segments.segment_profiles(data.segments),
+        segment_overlaps=segments.segment_overlaps(
+            data.segments, data.segment_overlaps
+        ),
         experiments=experiment_views,
         experiments_empty=experiments.experiments_empty(data.experiments),
         freshness=health.freshness(data),

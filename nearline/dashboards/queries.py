@@ -81,6 +81,15 @@ class SegmentSize:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentOverlap:
+    """One row per pair of rule segments, by name, that share somebody as of today."""
+
+    segment: str
+    other_segment: str
+    person_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Arm:
     """One row per variant."""
 
@@ -219,6 +228,7 @@ class PageData:
     session_count: int
     """All sessions of the release, bots included."""
     segments: tuple[SegmentSize, ...] | None
+    segment_overlaps: tuple[SegmentOverlap, ...]
     experiments: tuple[Experiment, ...] | None
     quarantined: tuple[QuarantinedRows, ...] | None
     lateness: tuple[Lateness, ...] | None
@@ -261,6 +271,7 @@ def read_page_data(release_dir: Path, quality: Path) -> PageData:
             bot_session_count=bot_session_count,
             session_count=session_count,
             segments=_segments(tables),
+            segment_overlaps=_segment_overlaps(tables),
             experiments=_experiments(tables),
             quarantined=_quarantined(tables),
             lateness=_lateness(tables),
@@ -511,7 +522,7 @@ def _segments(tables: _Tables) -> tuple[SegmentSize, ...] | None:
         with members as (
             select segment, segment_kind, person_id, bool_or(is_primary) as is_primary
             from {tables.scan("fct_segments")}
-            where is_current
+            where is_current and segment_kind in ('rule', 'cluster')
             group by segment, segment_kind, person_id
         ),
 
@@ -542,6 +553,33 @@ def _segments(tables: _Tables) -> tuple[SegmentSize, ...] | None:
         """
     )
     return tuple(SegmentSize(**row) for row in rows)
+
+
+def _segment_overlaps(tables: _Tables) -> tuple[SegmentOverlap, ...]:
+    if not tables.has("fct_segments"):
+        return ()
+    rows = tables.rows(
+        f"""
+        with members as (
+            select distinct segment, person_id
+            from {tables.scan("fct_segments")}
+            where is_current and segment_kind = 'rule'
+        )
+
+        select
+            members.segment,
+            others.segment as other_segment,
+            count(*) as person_count,
+        from members
+        inner join members as others
+            on
+                members.person_id = others.person_id
+                and members.segment < others.segment
+        group by members.segment, others.segment
+        order by members.segment, others.segment
+        """
+    )
+    return tuple(SegmentOverlap(**row) for row in rows)
 
 
 def _experiments(tables: _Tables) -> tuple[Experiment, ...] | None:

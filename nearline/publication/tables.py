@@ -39,6 +39,7 @@ FACTS_AND_MEASURES = (
             "other_identifier",
         ),
     ),
+    PublishedTable("dim_consents", ("visitor_id",)),
     PublishedTable("fct_segments", ("segment_period_id",)),
     PublishedTable("fct_exposures", ("experiment_key", "unit_id")),
     PublishedTable(

@@ -1,4 +1,4 @@
-"""Clusters of persons by what they do: K-Means beside the rule segments, which are SQL.
+"""Clusters of persons by what they do, beside the rule segments, which are SQL.
 
 What a session or a metric means, and how segments get validity periods, is dbt's.
 """

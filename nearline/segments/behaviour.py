@@ -100,17 +100,35 @@ def read_behaviour(table: pa.Table) -> Behaviour | str:
     return Behaviour(ids.take(order).combine_chunks(), values)
 
 
-def scaled(values: "Matrix") -> "Matrix":
-    """Skewed metrics as signed log1p (refunds make revenue negative), then z-scores."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Scaled:
+    """Points (persons x metrics) as z-scores, and the mean and spread behind them."""
+
+    points: "Matrix"
+    mean: "Matrix"
+    spread: "Matrix"
+
+
+def logged(values: "Matrix") -> "Matrix":
+    """Skewed metrics as signed log1p (refunds make revenue negative), others as is."""
     import numpy as np
+
+    is_skewed = np.array([metric in SKEWED_METRICS for metric in BEHAVIOUR_METRICS])
+    result: Matrix = np.where(
+        is_skewed, np.sign(values) * np.log1p(np.abs(values)), values
+    )
+    return result
+
+
+def scaled(values: "Matrix") -> Scaled:
+    """Logged metrics as z-scores, so that each counts alike in a distance."""
     from sklearn.preprocessing import (  # type: ignore[import-untyped, unused-ignore]
         StandardScaler,
     )
 
-    is_skewed = np.array([metric in SKEWED_METRICS for metric in BEHAVIOUR_METRICS])
-    logged = np.where(is_skewed, np.sign(values) * np.log1p(np.abs(values)), values)
-    result: Matrix = StandardScaler().fit_transform(logged).round(SCALED_DECIMALS)
-    return result
+    scaler = StandardScaler()
+    points = scaler.fit_transform(values).round(SCALED_DECIMALS)
+    return Scaled(points, scaler.mean_, scaler.scale_)
 
 
 def _column(table: pa.Table, name: str, kind: pa.DataType) -> Any:

@@ -18,6 +18,8 @@ COMMANDS: list[list[str]] = [
     ["ingest"],
     ["run"],
     ["dashboards"],
+    ["audience"],
+    ["audience", "export"],
     ["identity"],
     ["identity", "explain"],
     ["identity", "unlink"],

@@ -42,8 +42,8 @@ final as (
     select
         person_id,
         event_id as add_to_cart_event_id,
-        occurred_at + {{ patience }} as abandoned_at,
-        least(purchased_at, occurred_at + {{ patience }} + {{ memory }}) as ended_at,
+        occurred_at + {{ patience }} as valid_from,
+        least(purchased_at, occurred_at + {{ patience }} + {{ memory }}) as valid_to,
     from carts
     where
         event_name = 'add_to_cart'

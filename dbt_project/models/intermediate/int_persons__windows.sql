@@ -1,10 +1,6 @@
-{%- set window_days = [
-    var('engaged_buyer_days'),
-    var('casual_browser_days'),
-    var('casual_visitor_days'),
-    var('engaged_user_days'),
-    var('loyal_customer_days'),
-] | unique | list %}
+{%- set window_days = segment_rules()
+    | map(attribute='days') | select('number') | unique | list
+-%}
 
 with
 

@@ -1,3 +1,5 @@
+{%- set rules = segment_rules() -%}
+
 with
 
 windows as (
@@ -6,87 +8,29 @@ windows as (
 
 ),
 
-abandoned_carts as (
-
-    select * from {{ ref('int_persons__abandoned_carts') }}
-
-),
-
--- One branch a segment: who is in it, from when to when. To add one, add a branch and
--- its place in the var `segment_priority`.
+-- A branch for each entry of the var `segments`: who is in it, from when to when.
 memberships as (
 
+    {% for rule in rules -%}
     select
         person_id,
-        'engaged_buyer' as segment,
+        '{{ rule.name }}' as segment,
         valid_from,
         valid_to,
+    {% if rule.periods -%}
+    from {{ ref(rule.periods) }}
+    {%- else -%}
     from windows
     where
-        window_days = {{ var('engaged_buyer_days') }}
-        and order_count > {{ var('engaged_buyer_orders') }}
+        window_days = {{ rule.days }}
+        and ({{ rule.condition }})
+    {%- endif %}
+    {%- if not loop.last %}
 
     union all
 
-    select
-        person_id,
-        'cart_abandoner' as segment,
-        abandoned_at as valid_from,
-        ended_at as valid_to,
-    from abandoned_carts
-
-    union all
-
-    select
-        person_id,
-        'loyal_customer' as segment,
-        valid_from,
-        valid_to,
-    from windows
-    where
-        window_days = {{ var('loyal_customer_days') }}
-        and order_day_count >= {{ var('loyal_customer_order_days') }}
-
-    union all
-
-    select
-        person_id,
-        'engaged_user' as segment,
-        valid_from,
-        valid_to,
-    from windows
-    where
-        window_days = {{ var('engaged_user_days') }}
-        and session_count >= {{ var('engaged_user_sessions') }}
-        and engagement_score_sum >= {{ var('engaged_user_score') }} * session_count
-
-    union all
-
-    select
-        person_id,
-        'casual_browser' as segment,
-        valid_from,
-        valid_to,
-    from windows
-    where
-        window_days = {{ var('casual_browser_days') }}
-        and session_count > 0
-        and session_count < {{ var('casual_browser_sessions') }}
-        and page_view_count < {{ var('casual_browser_page_views') }} * session_count
-
-    union all
-
-    select
-        person_id,
-        'casual_visitor' as segment,
-        valid_from,
-        valid_to,
-    from windows
-    where
-        window_days = {{ var('casual_visitor_days') }}
-        and session_count > 0
-        and session_count <= {{ var('casual_visitor_sessions') }}
-        and order_count = 0
+    {% endif -%}
+    {%- endfor %}
 
 ),
 

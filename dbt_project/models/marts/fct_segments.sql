@@ -1,3 +1,5 @@
+{%- set names = segment_rules() | map(attribute='name') | list -%}
+
 with
 
 periods as (
@@ -21,8 +23,8 @@ persons as (
 priorities as (
 
     select
-        unnest({{ var('segment_priority') }}) as segment,
-        unnest(range({{ var('segment_priority') | length }})) as priority,
+        unnest({{ names }}) as segment,
+        unnest(range({{ names | length }})) as priority,
 
 ),
 
@@ -125,22 +127,66 @@ rule_segments as (
 
 ),
 
-cluster_segments as (
+watermark as (
+
+    select {{ known_up_to() }} as received_up_to
+    from {{ ref('fct_events') }}
+
+),
+
+cluster_changes as (
 
     select
         clusters.person_id,
-        'cluster_' || clusters.cluster as segment,
-        'cluster' as segment_kind,
-        (
-            select {{ known_up_to() }}
-            from {{ ref('fct_events') }}
-        ) as valid_from,
-        cast(null as timestamp) as valid_to,
-        false as is_primary,
+        clusters.segment,
+        clusters.known_at as valid_from,
+        lead(clusters.known_at) over (
+            partition by clusters.person_id order by clusters.known_at
+        ) as valid_to,
     from clusters
     -- Somebody erased since the clusters were learned has no row any more.
     inner join persons
         on clusters.person_id = persons.person_id
+    -- Nor does a fit count that knew more than there is now.
+    where clusters.known_at <= (select received_up_to from watermark)
+
+),
+
+cluster_segments as (
+
+    select
+        person_id,
+        segment,
+        'cluster' as segment_kind,
+        valid_from,
+        valid_to,
+        false as is_primary,
+    from cluster_changes
+    where segment is not null
+
+),
+
+-- Rules first, clusters within: whoever has a primary rule segment is in one hybrid,
+-- for as long as both last.
+hybrid_segments as (
+
+    select
+        rule_segments.person_id,
+        rule_segments.segment || '/' || cluster_segments.segment as segment,
+        'hybrid' as segment_kind,
+        greatest(rule_segments.valid_from, cluster_segments.valid_from) as valid_from,
+        -- An open end is null, which `least` passes over.
+        least(rule_segments.valid_to, cluster_segments.valid_to) as valid_to,
+        false as is_primary,
+    from rule_segments
+    inner join cluster_segments
+        on
+            rule_segments.person_id = cluster_segments.person_id
+            and rule_segments.valid_from
+            < coalesce(cluster_segments.valid_to, timestamp '9999-12-31')
+            and cluster_segments.valid_from
+            < coalesce(rule_segments.valid_to, timestamp '9999-12-31')
+    where rule_segments.is_primary
 
 ),
 
@@ -149,6 +195,8 @@ segments as (
     select * from rule_segments
     union all by name
     select * from cluster_segments
+    union all by name
+    select * from hybrid_segments
 
 ),
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from nearline.dashboards import charts, wording
 from nearline.dashboards.charts import BarRow
-from nearline.dashboards.queries import SegmentSize
+from nearline.dashboards.queries import SegmentOverlap, SegmentSize
 from nearline.dashboards.sections.figures import Figure, Table
 
 
@@ -21,8 +21,8 @@ def segments(sizes: Sequence[SegmentSize] | None) -> list[Figure]:
         "counts each person once, in the primary segment by priority."
     )
     cluster_sentence = (
-        "Persons in each group that K-Means found in their behaviour. Each person is "
-        "in one; the numbers of the groups carry no order."
+        "Persons in each group that K-Means found in their behaviour. Each person is in "
+        "one; outliers behave like nobody else. A group keeps its name from day to day."
     )
     figures = []
     if rules:
@@ -129,6 +129,41 @@ def segment_profiles(sizes: Sequence[SegmentSize] | None) -> Table | None:
                 wording.decimal(size.purchases_per_person, 2),
             )
             for size in sizes
+        ),
+    )
+
+
+def segment_overlaps(
+    sizes: Sequence[SegmentSize] | None, overlaps: Sequence[SegmentOverlap]
+) -> Table | None:
+    """How many persons two rule segments share; None where none share anybody.
+
+    Segments run from the largest to the smallest, down and across; each row says of its
+    segment's members how many are in the other.
+    """
+    rules = [size for size in sizes or () if size.segment_kind == "rule"]
+    shared = {
+        frozenset((overlap.segment, overlap.other_segment)): overlap.person_count
+        for overlap in overlaps
+    }
+    if not shared:
+        return None
+    return Table(
+        ("Of the members of", *(wording.name(size.segment) for size in rules)),
+        tuple(
+            (
+                wording.name(row.segment),
+                *(
+                    wording.UNKNOWN
+                    if row is column
+                    else _part(
+                        shared.get(frozenset((row.segment, column.segment)), 0),
+                        row.person_count,
+                    )
+                    for column in rules
+                ),
+            )
+            for row in rules
         ),
     )
 

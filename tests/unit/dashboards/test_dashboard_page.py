@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from nearline.dashboards import SiteSummary, build_site
+from nearline.dashboards.queries import SegmentOverlap, SegmentSize
+from nearline.dashboards.sections.segments import segment_overlaps
 from nearline.experiments import RESULTS_SCHEMA
 from tests.shop_release import (
     ShopRelease,
@@ -427,3 +429,20 @@ def test_names_from_the_data_are_text_and_never_markup(tmp_path: Path) -> None:
     assert "<img" not in markup
     assert hostile in html.unescape(markup)
     assert markup.count("</script>") == 2
+
+
+def test_segments_that_share_persons_are_shown_with_the_share() -> None:
+    def rule(segment: str, person_count: int) -> SegmentSize:
+        return SegmentSize(segment, "rule", person_count, 0, 1.0, 1.0, 0.0)
+
+    sizes = [rule("casual_visitor", 40), rule("cart_abandoner", 10), rule("other", 1)]
+    shared = [SegmentOverlap("cart_abandoner", "casual_visitor", 4)]
+    table = segment_overlaps(sizes, shared)
+    assert table is not None
+    assert table.columns[1:] == ("Casual visitor", "Cart abandoner", "Other")
+    assert [row[1:] for row in table.rows] == [
+        ("\u2013", "4 (10\u00a0%)", "0 (0\u00a0%)"),
+        ("4 (40\u00a0%)", "\u2013", "0 (0\u00a0%)"),
+        ("0 (0\u00a0%)", "0 (0\u00a0%)", "\u2013"),
+    ]
+    assert segment_overlaps(sizes, []) is None

@@ -13,6 +13,7 @@ from nearline.dashboards.queries import (
     LateDay,
     Lateness,
     QuarantinedRows,
+    SegmentOverlap,
     read_page_data,
     total,
 )
@@ -119,9 +120,15 @@ def test_segments_are_those_of_today(tmp_path: Path) -> None:
         member("ann", "cart_abandoner"),
         member("ben", "cart_abandoner", is_primary=True),
         member("ben", "engaged_buyer", is_current=False),
+        # A hybrid repeats what rule and cluster say.
+        member("ann", "engaged_buyer/cluster_0") | {"segment_kind": "hybrid"},
     ]
     release = ShopRelease({**TWO_DAYS, "fct_segments": segments})
-    sizes = read_page_data(release.publish(tmp_path), tmp_path / "quality").segments
+    data = read_page_data(release.publish(tmp_path), tmp_path / "quality")
+    assert data.segment_overlaps == (
+        SegmentOverlap("cart_abandoner", "engaged_buyer", 1),
+    )
+    sizes = data.segments
     assert sizes is not None
     abandoners, buyers = sizes
     assert (abandoners.segment, abandoners.person_count) == ("cart_abandoner", 2)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from nearline.segments import (
     write_clusters,
 )
 
+NOW = datetime(2026, 3, 1, 12)
+
 
 def behaviour(person_count: int) -> pa.Table:
     rng = np.random.default_rng(4)
@@ -25,11 +28,12 @@ def behaviour(person_count: int) -> pa.Table:
 
 
 def test_assignment_and_card_are_written_and_tell_the_same(tmp_path: Path) -> None:
-    clustering = write_clusters(behaviour(60), tmp_path / "models", seed=3)
+    clustering = write_clusters(behaviour(60), tmp_path / "models", 3, NOW)
     model = clustering.model
     assert model is not None
     folder = tmp_path / "models"
     assert sorted(path.name for path in folder.iterdir()) == [
+        "history.parquet",
         "model.json",
         "person_clusters.parquet",
     ]
@@ -46,7 +50,7 @@ def test_assignment_and_card_are_written_and_tell_the_same(tmp_path: Path) -> No
     labels = table["cluster"].to_pylist()
     for cluster in card["clusters"]:
         number = cluster["cluster"]
-        assert cluster["name"] == f"cluster_{number}"
+        assert cluster["name"] == model.names[number]
         assert cluster["person_count"] == labels.count(number)
         assert cluster["description"] == model.sentences[number]
         assert cluster["centroid"] == model.centroids[number]
@@ -54,9 +58,9 @@ def test_assignment_and_card_are_written_and_tell_the_same(tmp_path: Path) -> No
 
 def test_the_same_data_and_seed_write_the_same_bytes(tmp_path: Path) -> None:
     table = behaviour(60)
-    write_clusters(table, tmp_path / "a", seed=3)
-    write_clusters(table.take(list(reversed(range(60)))), tmp_path / "b", seed=3)
-    for name in ("model.json", "person_clusters.parquet"):
+    write_clusters(table, tmp_path / "a", 3, NOW)
+    write_clusters(table.take(list(reversed(range(60)))), tmp_path / "b", 3, NOW)
+    for name in ("history.parquet", "model.json", "person_clusters.parquet"):
         assert (tmp_path / "a" / name).read_bytes() == (
             tmp_path / "b" / name
         ).read_bytes()
@@ -65,8 +69,8 @@ def test_the_same_data_and_seed_write_the_same_bytes(tmp_path: Path) -> None:
 def test_too_few_persons_replace_older_files_by_empty_ones_with_the_reason(
     tmp_path: Path,
 ) -> None:
-    write_clusters(behaviour(60), tmp_path, seed=3)
-    clustering = write_clusters(behaviour(5), tmp_path, seed=3)
+    write_clusters(behaviour(60), tmp_path, 3, NOW)
+    clustering = write_clusters(behaviour(5), tmp_path, 3, NOW)
     table = pq.read_table(tmp_path / "person_clusters.parquet")
     assert table.num_rows == 0
     assert table.schema.equals(ASSIGNMENT_SCHEMA)
@@ -75,6 +79,65 @@ def test_too_few_persons_replace_older_files_by_empty_ones_with_the_reason(
     assert card["clusters"] == []
     assert card["reason"] == clustering.reason
     assert "too few" in card["reason"]
+
+
+def history(folder: Path) -> list[tuple[str, str | None, datetime]]:
+    rows = pq.read_table(folder / "history.parquet").to_pylist()
+    return [(row["person_id"], row["segment"], row["known_at"]) for row in rows]
+
+
+def test_a_second_fit_of_the_same_persons_changes_nothing(tmp_path: Path) -> None:
+    first = write_clusters(behaviour(60), tmp_path, 3, NOW)
+    assert len(history(tmp_path)) == 60
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    second = write_clusters(behaviour(60), tmp_path, 3, NOW + timedelta(days=1))
+    assert second.assignment.equals(first.assignment)
+    assert second.lost is None
+    assert history(tmp_path) == [
+        (row["person_id"], row["segment"], NOW) for row in first.assignment.to_pylist()
+    ]
+    for name in ("person_clusters.parquet", "history.parquet"):
+        assert (tmp_path / name).read_bytes() == files[name]
+
+
+def test_memberships_end_when_nobody_can_be_clustered(tmp_path: Path) -> None:
+    write_clusters(behaviour(60), tmp_path, 3, NOW)
+    names = json.loads((tmp_path / "model.json").read_text())["memory"]
+    later = NOW + timedelta(days=1)
+    write_clusters(behaviour(5), tmp_path, 3, later)
+    # Those who are no longer there left no row; names are kept for when others come.
+    assert [row[::2] for row in history(tmp_path) if row[1] is None] == [
+        (f"person000{number}", later) for number in range(5)
+    ]
+    assert len(history(tmp_path)) == 10
+    assert json.loads((tmp_path / "model.json").read_text())["memory"] == names
+
+
+def test_a_damaged_card_is_told_and_its_names_are_not_given_again(
+    tmp_path: Path,
+) -> None:
+    first = write_clusters(behaviour(60), tmp_path, 3, NOW)
+    assert first.model is not None
+    highest = max(cluster.number for cluster in first.model.memory.clusters)
+    for damage in ('{"memory": ', '{"memory": {"metrics": []}}', "[]", None):
+        card = tmp_path / "model.json"
+        card.unlink() if damage is None else card.write_text(damage)
+        again = write_clusters(behaviour(60), tmp_path, 3, NOW + timedelta(days=1))
+        assert again.lost is not None
+        assert again.lost.endswith("all names are new")
+        assert again.model is not None
+        numbers = {cluster.number for cluster in again.model.memory.clusters}
+        assert min(numbers) == highest + 1
+        highest = max(numbers)
+
+
+def test_a_damaged_history_begins_anew_and_is_told(tmp_path: Path) -> None:
+    first = write_clusters(behaviour(60), tmp_path, 3, NOW)
+    (tmp_path / "history.parquet").write_bytes(b"no parquet")
+    again = write_clusters(behaviour(60), tmp_path, 3, NOW + timedelta(days=1))
+    assert again.lost == ("history.parquet cannot be read: memberships begin anew")
+    assert again.assignment.equals(first.assignment)
+    assert len(history(tmp_path)) == 60
 
 
 def test_importing_the_rooms_loads_no_heavy_package() -> None:

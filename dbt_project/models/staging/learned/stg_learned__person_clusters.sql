@@ -5,8 +5,8 @@ final as (
     select *
     from {{ landed_rows(
         source('learned', 'person_clusters'),
-        'models/person_clusters/person_clusters.parquet',
-        {'person_id': 'varchar', 'cluster': 'integer'}
+        'models/person_clusters/history.parquet',
+        {'person_id': 'varchar', 'segment': 'varchar', 'known_at': 'timestamp'}
     ) }}
 
 )
