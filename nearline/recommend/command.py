@@ -104,8 +104,8 @@ def evaluate(
     """Hide a part of each user's items in FILE, and see which model finds them.
 
     FILE is .csv, .csv.gz or .parquet with user_id, item_id, timestamp and, if you like,
-    rating and category. Every item is ranked, those aside that the user had before.
-    Intervals (95 %) are bootstrapped over users.
+    rating and, of the item, category, brand, price and title. Every item is ranked, those
+    aside that the user had before. Intervals (95 %) are bootstrapped over users.
     """
     from nearline.recommend.evaluation import evaluate as run
 
