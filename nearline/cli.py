@@ -79,7 +79,7 @@ class _LazyGroup(click.Group):
             ("identity", "Explain a person; take a link apart or restore it."),
             ("models", "List trained models; put another version in service."),
             ("privacy", "Suppress people, find pseudonyms, rotate the key."),
-            ("recommend", "Measure recommendation models on a table."),
+            ("recommend", "Learn, show and measure recommendations."),
             ("training-set", "Labels, with features as known at each one's moment."),
         ]
         with formatter.section("Commands"):

@@ -107,10 +107,17 @@ def count_pairs(
     return PairCounts(pairs, own.astype(np.float64), reference, half_life)
 
 
-def across_categories(matrix: "csr_array", categories: "Codes") -> "csr_array":
-    """Entries (items x items) of two items that are of different, known categories."""
+def across_categories(
+    matrix: "csr_array", categories: "Codes", of_rows: "Codes | None" = None
+) -> "csr_array":
+    """Entries (items x items) of two items that are of different, known categories.
+
+    Args:
+        of_rows: the rows' categories, where rows are not all items.
+    """
     entries = matrix.tocoo()
-    of_item, of_other = categories[entries.row], categories[entries.col]
+    of_item = (categories if of_rows is None else of_rows)[entries.row]
+    of_other = categories[entries.col]
     is_across = (of_item != of_other) & (of_item >= 0) & (of_other >= 0)
     return sparse(
         entries.row[is_across],

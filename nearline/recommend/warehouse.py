@@ -5,7 +5,7 @@ personalization as of the event, no bots, nobody who has been put on the suppres
 since. Not here: what is learnt of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from nearline.errors import NearlineError
+from nearline.log.protocol import EVENTS
 from nearline.privacy.suppression import suppressed_keys
 from nearline.publication.releases import read_manifest
 from nearline.publication.tables import scan
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _TOUCHES = """
 select
     person_id, visitor_id, user_id, session_id, item_id, event_id,
-    epoch(occurred_at) as at,
+    epoch(occurred_at) as seconds,
     case event_name when 'view_item' then 'view' else 'cart' end as kind
 from {events}
 where event_name in ('view_item', 'add_to_cart') and item_id is not null
@@ -41,7 +42,7 @@ union all by name
 select
     events.person_id, events.visitor_id, events.user_id, events.session_id,
     order_items.item_id, events.event_id,
-    epoch(events.occurred_at) as at,
+    epoch(events.occurred_at) as seconds,
     'purchase' as kind
 from {order_items} as order_items
 inner join {orders} as orders using (source, order_id)
@@ -75,11 +76,17 @@ left join titled using (item_id)
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRead:
-    """Which release was read: its folder, and the manifest's name and list."""
+    """Which release was read: its folder, and what its manifest says.
+
+    `log_positions` are of the events' log (partition to offset), before which everything
+    is in its tables; `log` says of which.
+    """
 
     folder: Path
     release_id: str
     suppression: str
+    log: str | None
+    log_positions: Mapping[str, int]
 
 
 def published_release(settings: "Settings") -> ReleaseRead:
@@ -92,7 +99,13 @@ def published_release(settings: "Settings") -> ReleaseRead:
     manifest = read_manifest(folder)
     if manifest is None:
         raise NearlineError("nothing is published yet; run `nearline run` once")
-    return ReleaseRead(folder, manifest.release_id, manifest.suppression)
+    return ReleaseRead(
+        folder,
+        manifest.release_id,
+        manifest.suppression,
+        manifest.log,
+        dict(manifest.log_positions.get(EVENTS, {})),
+    )
 
 
 def read_behaviour(settings: "Settings", release: Path) -> Behaviour:
@@ -115,9 +128,9 @@ def read_history(
     """The latest touches of the person behind a visitor, oldest first."""
     with _reading(settings) as connection:
         rows = connection.execute(
-            f"select item_id, kind, at from ({_allowed(release)}) where person_id in "
+            f"select item_id, kind, seconds from ({_allowed(release)}) where person_id in "
             f"(select person_id from {scan(release, 'bridge_identities')} "
-            "where identifier = ?) order by at desc, event_id desc limit ?",
+            "where identifier = ?) order by seconds desc, event_id desc limit ?",
             [visitor_id, most],
         ).fetchall()
     return [Touch(item, kind, at) for item, kind, at in reversed(rows)]
@@ -126,24 +139,26 @@ def read_history(
 def read_open_sessions(
     settings: "Settings", release: Path, gap_seconds: float
 ) -> pa.Table:
-    """(visitor_id, item_id, at) of visits that may go on after the release's last event."""
+    """(visitor_id, item_id, seconds) of visits that may go on beyond the release."""
     with _reading(settings) as connection:
         connection.execute(
             f"create temp table touches as {_allowed(release)} and kind != 'purchase'"
         )
-        return connection.sql(
-            "select visitor_id, item_id, at from touches where at >= "
-            f"(select max(at) from touches) - {float(gap_seconds)} order by at, event_id"
+        found: pa.Table = connection.sql(
+            "select visitor_id, item_id, seconds from touches where seconds >= "
+            f"(select max(seconds) from touches) - {float(gap_seconds)} "
+            "order by seconds, event_id"
         ).to_arrow_table()
+    return found
 
 
 def behaviour_of(rows: pa.Table, catalogue: Catalogue) -> Behaviour:
-    """From rows of person_id, session_id, item_id, at (seconds) and channel.
+    """From rows of person_id, session_id, item_id, seconds (since 1970) and channel.
 
     Rows of items that the catalogue does not hold, or without a time, are left out.
     """
     items = catalogue.items.codes(_column(rows, "item_id"))
-    times = np.asarray(_column(rows, "at").cast(pa.float64()), dtype=np.float64)
+    times = np.asarray(_column(rows, "seconds").cast(pa.float64()), dtype=np.float64)
     usable = np.flatnonzero((items >= 0) & np.isfinite(times))
     channel_ids = _column(rows, "channel").cast(pa.string())
     channels = code_values(channel_ids.drop_null())

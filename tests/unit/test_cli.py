@@ -47,6 +47,9 @@ COMMANDS: list[list[str]] = [
     ["recommend"],
     ["recommend", "evaluate"],
     ["recommend", "evaluate-sessions"],
+    ["recommend", "train"],
+    ["recommend", "for"],
+    ["recommend", "live"],
 ]
 HEAVY = ("pandas", "duckdb", "dagster", "feast", "great_expectations", "sklearn", "dbt")
 

@@ -55,7 +55,7 @@ def fashion_behaviour() -> Behaviour:
             "person_id": f"p_{number}",
             "session_id": f"s_{number}",
             "item_id": item,
-            "at": START + number * 3600 + place * 60,
+            "seconds": START + number * 3600 + place * 60,
             "channel": "email" if "socks" in visit else "direct",
         }
         for number, visit in enumerate(VISITS)
