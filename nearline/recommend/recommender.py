@@ -107,7 +107,8 @@ class Recommender:
         is_bought = np.array([t.kind == "purchase" for t in touches], dtype=bool)
         known = of_touches[of_touches >= 0]
         bought = of_touches[(of_touches >= 0) & is_bought]
-        if page_item >= 0:
+        # The view of the page itself may have arrived already, or not.
+        if page_item >= 0 and known[-1:].tolist() != [page_item]:
             known = np.append(known, np.int32(page_item))
         focus, views = self._focus(known, page_item)
         return Interest(

@@ -14,7 +14,7 @@ from nearline.recommend.models.blend import Blend
 from nearline.recommend.models.popularity import Popularity
 from nearline.recommend.recommender import Recommender, make_recommender
 from nearline.recommend.requests import Answer, Policy, Request, Touch
-from tests.unit.recommend.fashion_shop import ITEMS, fashion_behaviour
+from tests.unit.recommend.fashion_shop import DAY, ITEMS, fashion_behaviour
 
 NO_CHANCE = Policy(exploration_share=0)
 CATEGORY = {item[0]: item[1] for item in ITEMS}
@@ -109,6 +109,25 @@ def test_strangers_get_what_trends_where_they_came_from(
     assert email.items[0].reason == "viewed much lately by visitors from email"
     unheard = ask(recommender, count=2, channel="pigeon")
     assert listed(unheard) == listed(direct)
+
+
+def test_what_came_long_after_the_first_data_is_new() -> None:
+    rows = [
+        {"item_id": f"i{number}", "first_seen": 0.0 if number < 5 else 30 * DAY}
+        for number in range(6)
+    ]
+    shop = catalogue_of(pa.Table.from_pylist(rows, SCHEMA))
+    viewed = Interactions(
+        owners=np.arange(5, dtype=np.int32),
+        items=np.arange(5, dtype=np.int32),
+        times=np.arange(1, 6) * 6 * DAY,
+        owner_count=5,
+        item_count=6,
+    )
+    learnt, _ = learn(Behaviour(shop, viewed, viewed, np.full(5, -1), ()), seed=0)
+    found = ask(make_recommender(learnt, policy=NO_CHANCE), count=6)
+    reasons = {item.item_id: item.reason for item in found.items}
+    assert [item for item, why in reasons.items() if why == "new in the shop"] == ["i5"]
 
 
 def test_a_category_keeps_the_list_to_itself_if_there_is_one(
