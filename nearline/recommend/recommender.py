@@ -95,12 +95,8 @@ class Recommender:
     def _interest(self, request: Request) -> tuple[Interest, int]:
         """What the request says in codes, and how many of its items are unknown."""
         touches = request.history[-MOST_HISTORY:]
-        ids = [touch.item_id for touch in touches]
-        codes = self.shelves.catalogue.items.codes(
-            pa.array([*ids, request.item], pa.string())
-        )
-        page_item = int(codes[-1])
-        of_touches = codes[:-1]
+        of_touches = self.shelves.codes([touch.item_id for touch in touches])
+        page_item = self.shelves.code_of.get(request.item or "", -1)
         unknown = int((of_touches < 0).sum()) + (
             request.item is not None and page_item < 0
         )
@@ -153,9 +149,7 @@ class Recommender:
         count = len(self.shelves)
         catalogue = self.shelves.catalogue
         in_stock = np.ones(count, dtype=bool)
-        unavailable = catalogue.items.codes(
-            pa.array(list(request.unavailable), pa.string())
-        )
+        unavailable = self.shelves.codes(request.unavailable)
         in_stock[unavailable[unavailable >= 0]] = False
         if interest.focus is not None:
             in_stock[interest.focus] = False
@@ -191,8 +185,10 @@ class Recommender:
         chosen = [_best(scores, size, self.order)]
         may_be_shown = np.isfinite(scores)
         for source in sources:
-            own = np.where(may_be_shown & (source.weighed > 0), source.weighed, -np.inf)
-            chosen.append(_best(own, CANDIDATES_OF_A_SOURCE, self.order))
+            own = np.where(may_be_shown, source.weighed, 0)
+            least = max(len(own) - CANDIDATES_OF_A_SOURCE, 0)
+            best = np.argpartition(own, least)[least:]
+            chosen.append(best[own[best] > 0].astype(np.int32))
         found = np.unique(np.concatenate(chosen))
         return found[np.lexsort((self.order[found], -scores[found]))].astype(np.int32)
 

@@ -7,7 +7,7 @@ What the blend learnt to weigh adds up to 1 at most; the other weights are besid
 were set by hand, and an experiment is the place to judge them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -102,13 +102,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shelves:
-    """All that does not hang on the visitor, worked out once.
+    """All that does not hang on the visitor, worked out once; `code_of` is by item id.
 
     `together` is items x items, scores; `features` tell likeness, `match_features` the
     same without the category; `likeness` fills in for items that nobody took.
     """
 
     catalogue: "Catalogue"
+    code_of: Mapping[str, int]
     members: "Mapping[str, Model]"
     weights: Mapping[str, float]
     together: "csr_array"
@@ -125,6 +126,10 @@ class Shelves:
 
     def __len__(self) -> int:
         return len(self.catalogue)
+
+    def codes(self, items: Collection[str]) -> "Codes":
+        """Of each item, -1 where the catalogue does not hold it."""
+        return np.array([self.code_of.get(item, -1) for item in items], dtype=np.int32)
 
     def sources(self, interest: Interest, channel: str | None) -> list[Source]:
         """Every source that has something to say."""
@@ -235,6 +240,9 @@ def make_shelves(learnt: "Learnt", fresh: "Fresh | None", policy: "Policy") -> S
     more = len(catalogue.categories) - len(affinity)
     return Shelves(
         catalogue=catalogue,
+        code_of={
+            str(item): code for code, item in enumerate(catalogue.items.ids.to_pylist())
+        },
         members=members,
         weights=learnt.blend.weights,
         together=together,

@@ -46,8 +46,9 @@ class ContentLikeness:
     def score(self, histories: Histories) -> "Scores":
         taken = weighted_matrix(histories, self.features.shape[0], DECAY)
         profiles = taken @ self.features
-        scores: Scores = (profiles @ self.features.T).toarray()
-        return scores
+        # Dense profiles: the transpose of the features would be sorted anew each time.
+        scores: Scores = (self.features @ profiles.toarray().T).T
+        return np.ascontiguousarray(scores)
 
 
 def fit_content(train: Interactions, fitting: Fitting) -> ContentLikeness:
