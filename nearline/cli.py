@@ -28,6 +28,7 @@ _COMMANDS = {
     "live": "nearline.live.command:live",
     "up": "nearline.live.up_command:up",
     "identity": "nearline.identity.command:identity",
+    "models": "nearline.models.command:models",
     "privacy": "nearline.privacy.command:privacy",
     "recommend": "nearline.recommend.command:recommend",
     "training-set": "nearline.training.command:training_set",
@@ -78,8 +79,9 @@ class _LazyGroup(click.Group):
             ("dashboards", "Rebuild the pages from the published tables."),
             ("audience", "Hand a segment's people to another system."),
             ("identity", "Explain a person; take a link apart or restore it."),
+            ("models", "List trained models; put another version in service."),
             ("privacy", "Suppress people, find pseudonyms, rotate the key."),
-            ("recommend", "Measure recommendation models on a table."),
+            ("recommend", "Learn, show and measure recommendations."),
             ("training-set", "Labels, with features as known at each one's moment."),
         ]
         with formatter.section("Commands"):

@@ -48,6 +48,8 @@ def up(host: str, port: int, run_every: int) -> None:
                 _part("collector", "--host", host, "--port", str(port))
             ),
             "live": started.enter_context(_part("live")),
+            # Waits for a model where there is none yet.
+            "recommend live": started.enter_context(_part("recommend", "live")),
         }
         next_run = time.monotonic() + run_every * 60
         while True:

@@ -1,6 +1,7 @@
 """Cold start: somebody of whom nothing is known, an item that nobody has taken yet."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,16 +68,38 @@ def scores_with_new_items(
     nearest, weighed by their cosine; one without attributes, or like no known item, has
     the lowest score of its row.
     """
+    return find_likeness(attributes, is_new).fill(scores)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Likeness:
+    """Which known items a new one is like, found once and asked often.
+
+    `weights` is new x known items; `new` and `known` are their codes.
+    """
+
+    new: "NDArray[np.integer]"
+    known: "NDArray[np.integer]"
+    weights: "csr_array"
+
+    def fill(self, scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
+        """A copy of scores (rows x items) with those of new items filled in."""
+        filled = scores.copy()
+        if not len(self.new):
+            return filled
+        if not len(self.known):
+            filled[:] = 0
+            return filled
+        of_known = scores[:, self.known]
+        total = np.asarray(self.weights.sum(axis=1))
+        borrowed = (self.weights @ of_known.T).T / np.where(total > 0, total, 1)
+        lowest = of_known.min(axis=1, keepdims=True)
+        filled[:, self.new] = np.where(total > 0, borrowed, lowest)
+        return filled
+
+
+def find_likeness(attributes: "csr_array", is_new: "NDArray[np.bool_]") -> Likeness:
+    """The `LIKE_COUNT` known items nearest to each new one, by the attributes' cosine."""
     new, known = np.flatnonzero(is_new), np.flatnonzero(~is_new)
-    filled = scores.copy()
-    if not len(new):
-        return filled
-    if not len(known):
-        filled[:] = 0
-        return filled
-    likeness = strongest((attributes[new] @ attributes[known].T).tocsr(), LIKE_COUNT)
-    weights = np.asarray(likeness.sum(axis=1))
-    borrowed = (likeness @ scores[:, known].T).T / np.where(weights > 0, weights, 1)
-    lowest = scores[:, known].min(axis=1, keepdims=True)
-    filled[:, new] = np.where(weights > 0, borrowed, lowest)
-    return filled
+    alike = (attributes[new] @ attributes[known].T).tocsr()
+    return Likeness(new, known, strongest(alike, LIKE_COUNT))

@@ -1,4 +1,7 @@
-"""`nearline recommend`: a table in, what each model reaches on it out."""
+"""`nearline recommend`: a table in, what each model reaches on it out.
+
+Belongs here: measuring on a file. What learns and serves is `serving_command`.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +12,7 @@ import click
 from nearline.cli import print_json
 from nearline.errors import InputError
 from nearline.progress import progress_bar
+from nearline.recommend.serving_command import recommend_for, recommend_live, train
 
 if TYPE_CHECKING:
     from nearline.recommend.evaluation import Evaluation
@@ -53,10 +57,14 @@ def _lengths_option(default: str) -> Callable[[_Command], _Command]:
 
 @click.group(
     epilog="Example: nearline recommend evaluate ratings.csv --model popularity,nearline",
-    short_help="Measure recommendation models on a table of interactions.",
+    short_help="Learn, show and measure recommendations.",
 )
 def recommend() -> None:
-    """Measure recommendation models, ours among well-known ones, on your own data."""
+    """Learn recommendations from what is published, and measure models on your own data."""
+
+
+for _command in (train, recommend_for, recommend_live):
+    recommend.add_command(_command)
 
 
 @recommend.command(
@@ -104,8 +112,8 @@ def evaluate(
     """Hide a part of each user's items in FILE, and see which model finds them.
 
     FILE is .csv, .csv.gz or .parquet with user_id, item_id, timestamp and, if you like,
-    rating and category. Every item is ranked, those aside that the user had before.
-    Intervals (95 %) are bootstrapped over users.
+    rating and, of the item, category, brand, price and title. Every item is ranked, those
+    aside that the user had before. Intervals (95 %) are bootstrapped over users.
     """
     from nearline.recommend.evaluation import evaluate as run
 

@@ -11,6 +11,7 @@ from nearline.recommend.ranking import NOTHING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
     from nearline.recommend.interactions import Codes
 
@@ -50,32 +51,80 @@ def find_companions(
         categories: one code per item, -1 where unknown; where given, only items of
             another category are companions (accessories rather than alternatives).
     """
+    counts = count_pairs(interactions, now, half_life)
+    found = counts.scores(now)
+    if categories is not None:
+        found = across_categories(found, categories)
+    best = strongest(found, count)
+    return _as_lists(best.indptr, best.indices, best.data, count)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairCounts:
+    """How often two items were taken by the same owner, halving with time.
+
+    `pairs` is items x items with an empty diagonal, `own` has each item's own count; both
+    are as of `reference` (seconds), with a half-life in seconds.
+    """
+
+    pairs: "csr_array"
+    own: "NDArray[np.float64]"
+    reference: float
+    half_life: float
+
+    def scores(self, now: float, items: "Codes | None" = None) -> "csr_array":
+        """Each pair's cosine as of `now`, shrunk; of `items` alone where they are given."""
+        from scipy.sparse import csr_array
+
+        pairs = self.pairs if items is None else self.pairs[items]
+        lengths = np.diff(pairs.indptr)
+        rows = np.repeat(
+            np.arange(self.pairs.shape[0]) if items is None else items, lengths
+        )
+        faded = np.exp2(-max(now - self.reference, 0) / self.half_life)
+        norms = np.sqrt(self.own[rows] * self.own[pairs.indices])
+        scores = pairs.data * faded / (norms * faded + COMPANION_SHRINKAGE)
+        return csr_array(
+            (scores.astype(np.float32), pairs.indices, pairs.indptr), shape=pairs.shape
+        )
+
+
+def count_pairs(
+    interactions: Interactions, reference: float, half_life: float
+) -> PairCounts:
+    """Counts as of `reference`; what is later than that is as old as it."""
     distinct = interactions.first_of_each_pair()
-    age = np.maximum(now - distinct.times, 0)
+    age = np.maximum(reference - distinct.times, 0)
     weights = np.exp2(-age / (2 * half_life)).astype(np.float32)
     item_count = interactions.item_count
     matrix = sparse(
         distinct.owners, distinct.items, weights, (distinct.owner_count, item_count)
     )
-    pairs = (matrix.T @ matrix).tocoo()
-    own = np.bincount(distinct.items, weights**2, minlength=item_count)
-    scores = pairs.data / (
-        np.sqrt(own[pairs.row] * own[pairs.col]) + COMPANION_SHRINKAGE
+    pairs = (matrix.T @ matrix).tocsr()
+    pairs.setdiag(0)
+    pairs.eliminate_zeros()
+    own = np.bincount(distinct.items, weights.astype(float) ** 2, minlength=item_count)
+    return PairCounts(pairs, own.astype(np.float64), reference, half_life)
+
+
+def across_categories(
+    matrix: "csr_array", categories: "Codes", of_rows: "Codes | None" = None
+) -> "csr_array":
+    """Entries (items x items) of two items that are of different, known categories.
+
+    Args:
+        of_rows: the rows' categories, where rows are not all items.
+    """
+    entries = matrix.tocoo()
+    of_item = (categories if of_rows is None else of_rows)[entries.row]
+    of_other = categories[entries.col]
+    is_across = (of_item != of_other) & (of_item >= 0) & (of_other >= 0)
+    return sparse(
+        entries.row[is_across],
+        entries.col[is_across],
+        entries.data[is_across],
+        matrix.shape,
     )
-    is_companion = pairs.row != pairs.col
-    if categories is not None:
-        of_item, of_other = categories[pairs.row], categories[pairs.col]
-        is_companion &= (of_item != of_other) & (of_item >= 0) & (of_other >= 0)
-    best = strongest(
-        sparse(
-            pairs.row[is_companion],
-            pairs.col[is_companion],
-            scores[is_companion].astype(np.float32),
-            (item_count, item_count),
-        ),
-        count,
-    )
-    return _as_lists(best.indptr, best.indices, best.data, count)
 
 
 def _as_lists(

@@ -17,6 +17,7 @@ from nearline.recommend.interactions import (
     USER_COLUMN,
     code_table,
     code_values,
+    item_attributes,
     item_categories,
     read_table,
 )
@@ -120,7 +121,7 @@ def evaluate(
     min_rating: float | None = None,
     advance: Advance = lambda share: None,
 ) -> Evaluation:
-    """Measures models on a table of (user_id, item_id, timestamp[, rating, category]).
+    """Measures models on a table of (user_id, item_id, timestamp[, rating, attributes]).
 
     The protocol: of each user and item the first interaction counts; the split hides a
     part; a model learns from the rest and ranks every item of the training, less those
@@ -154,7 +155,7 @@ def evaluate(
     task = _task(
         split_by(split, whole, test_share, seed),
         categories,
-        Fitting(seed, split, test_share),
+        Fitting(seed, split, test_share, item_attributes(table, items)),
         lengths,
     )
     results, refused = measure_each(

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from nearline.errors import InputError
 from nearline.own_tables import FILE_SUFFIXES, reading, require_file, rows_of
+from nearline.recommend.attributes import ItemAttributes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 USER_COLUMN = "user_id"
 SESSION_COLUMN = "session_id"
+ATTRIBUTE_COLUMNS = ("category", "brand", "price", "title")
+"""What a table may say of the item of each row."""
 
 # Numbers beyond these are no seconds since 1970 of our time: milli-, micro-, nanoseconds.
 _UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
@@ -77,6 +80,7 @@ class Interactions:
 class InteractionTable:
     """The usable rows of a file, not coded yet.
 
+    `attributes` has those of `ATTRIBUTE_COLUMNS` that any row has a value of, as text.
     `left_out` counts the rows that were not usable, by reason.
     """
 
@@ -84,7 +88,7 @@ class InteractionTable:
     items: "Ids"
     times: "Times"
     ratings: "NDArray[np.float64] | None"
-    categories: "Ids | None"
+    attributes: "Mapping[str, Ids]"
     left_out: Mapping[str, int]
 
     def __len__(self) -> int:
@@ -108,15 +112,15 @@ class InteractionTable:
             items=self.items.filter(chosen),
             times=self.times[is_good],
             ratings=self.ratings[is_good],
-            categories=(
-                None if self.categories is None else self.categories.filter(chosen)
-            ),
+            attributes={
+                name: values.filter(chosen) for name, values in self.attributes.items()
+            },
         )
         return kept, int((~is_good).sum())
 
 
 def read_table(path: Path, owner_column: str) -> InteractionTable:
-    """Rows of `owner_column`, item_id, timestamp and, if there, rating and category.
+    """Rows of `owner_column`, item_id, timestamp and, if there, rating and attributes.
 
     Times are dates with a time (UTC where they state no offset) or numbers since 1970,
     whose unit is told by their size. Rows without owner, item or time, or with a rating
@@ -154,7 +158,12 @@ def _require_columns(name: str, columns: list[str], owner_column: str) -> None:
 
 def _query(source: str, columns: list[str], owner_column: str) -> str:
     rating = "try_cast(rating as double)" if "rating" in columns else "null::double"
-    category = "category::varchar" if "category" in columns else "null::varchar"
+    attributes = ", ".join(
+        f"nullif({name}::varchar, '') as {name}"
+        if name in columns
+        else f"null::varchar as {name}"
+        for name in ATTRIBUTE_COLUMNS
+    )
     return f"""
         select
             nullif({owner_column}::varchar, '') as owner,
@@ -164,7 +173,7 @@ def _query(source: str, columns: list[str], owner_column: str) -> str:
                 epoch(try_cast("timestamp"::varchar as timestamptz))
             ) as moment,
             {rating} as rating,
-            {category} as category
+            {attributes}
         from {source}
     """
 
@@ -193,13 +202,16 @@ def _usable(
         )
         raise InputError(f"{name} has no usable row ({reasons})")
     kept = found.filter(pa.array(is_good))
-    has_categories = kept["category"].null_count < kept.num_rows
     return InteractionTable(
         owners=kept["owner"].combine_chunks(),
         items=kept["item"].combine_chunks(),
         times=_as_seconds(times[is_good]),
         ratings=_numbers(kept["rating"]) if has_rating else None,
-        categories=kept["category"].combine_chunks() if has_categories else None,
+        attributes={
+            name: kept[name].combine_chunks()
+            for name in ATTRIBUTE_COLUMNS
+            if kept[name].null_count < kept.num_rows
+        },
         left_out=left_out,
     )
 
@@ -263,11 +275,40 @@ def item_categories(table: InteractionTable, items: Coding) -> "Codes | None":
 
     Of an item with several categories the latest one counts.
     """
-    if table.categories is None:
+    if "category" not in table.attributes:
         return None
-    categories = code_values(table.categories.drop_null()).codes(table.categories)
-    of_item = np.full(len(items), -1, dtype=np.int32)
+    return _as_codes(_latest(table, items, "category"))
+
+
+def item_attributes(table: InteractionTable, items: Coding) -> ItemAttributes | None:
+    """What the table says of each item, the latest of several; None without any."""
+    if not table.attributes:
+        return None
+    prices = pc.if_else(
+        pc.match_substring_regex(_latest(table, items, "price"), r"^\d+(\.\d+)?$"),
+        _latest(table, items, "price"),
+        None,
+    )
+    return ItemAttributes(
+        categories=_as_codes(_latest(table, items, "category")),
+        brands=_as_codes(_latest(table, items, "brand")),
+        prices=_numbers(pa.chunked_array([prices.cast(pa.float64())])),
+        titles=[title or "" for title in _latest(table, items, "title").to_pylist()],
+    )
+
+
+def _latest(table: InteractionTable, items: Coding, name: str) -> "Ids":
+    """Of each item the latest value; null where there is none."""
+    values = table.attributes.get(name)
+    if values is None:
+        return pa.nulls(len(items), pa.string())
     order = np.argsort(table.times, kind="stable")
-    order = order[categories[order] >= 0]
-    of_item[items.codes(table.items)[order]] = categories[order]
-    return of_item
+    order = order[np.asarray(values.is_valid())[order]]
+    places = np.full(len(items), -1, dtype=np.int64)
+    places[items.codes(table.items)[order]] = order
+    of_items: Any = pa.array(places, mask=places < 0)
+    return values.take(of_items)
+
+
+def _as_codes(values: "Ids") -> "Codes":
+    return code_values(values.drop_null()).codes(values)

@@ -20,6 +20,7 @@ from nearline.recommend.interactions import (
     SESSION_COLUMN,
     code_table,
     code_values,
+    item_attributes,
     read_table,
 )
 from nearline.recommend.intervals import CONFIDENCE_LEVEL, Estimate, ratio_estimates
@@ -109,7 +110,7 @@ def evaluate_sessions(
         fits,
         models,
         learnt,
-        Fitting(seed),
+        Fitting(seed, attributes=item_attributes(train_table, items)),
         lambda model, advance: _target_ranks(
             model, positions, len(items), seed, advance
         ),

@@ -60,9 +60,10 @@ def test_page_and_online_store_hang_on_raw_files_through_one_release(
 
 
 def test_no_asset_is_outside_the_graph(specs: dict[str, dg.AssetSpec]) -> None:
-    connected = upstream_of(specs, "dashboard") | upstream_of(specs, "online_store")
+    leaves = {"dashboard", "online_store", "recommender"}
+    connected = set().union(*(upstream_of(specs, leaf) for leaf in leaves))
 
-    assert set(specs) == connected | {"dashboard", "online_store"}
+    assert set(specs) == connected | leaves
 
 
 def test_every_asset_has_a_topic_an_owner_and_a_description(
@@ -114,6 +115,19 @@ def test_schedule_runs_the_whole_job_every_day(definitions: dg.Definitions) -> N
     assert schedule.cron_schedule == "15 3 * * *"
     selected = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
     assert {"dashboard", "online_store", "fct_sessions"} <= selected
+
+
+def test_recommendations_are_learnt_every_day_after_the_run_and_not_within_it(
+    definitions: dg.Definitions,
+) -> None:
+    schedule = definitions.resolve_schedule_def("recommender_daily")
+    training = definitions.resolve_job_def(schedule.job_name)
+    run = definitions.resolve_job_def("nearline")
+
+    assert schedule.cron_schedule == "45 4 * * *"
+    learnt = dg.AssetKey("recommender")
+    assert set(training.asset_layer.executable_asset_keys) == {learnt}
+    assert learnt not in run.asset_layer.executable_asset_keys
 
 
 def test_code_location_loads_from_the_root_as_dagster_dev_loads_it(

@@ -39,11 +39,19 @@ COMMANDS: list[list[str]] = [
     ["experiment", "analyze"],
     ["experiment", "plan"],
     ["live"],
+    ["models"],
+    ["models", "list"],
+    ["models", "show"],
+    ["models", "promote"],
+    ["models", "rollback"],
     ["up"],
     ["training-set"],
     ["recommend"],
     ["recommend", "evaluate"],
     ["recommend", "evaluate-sessions"],
+    ["recommend", "train"],
+    ["recommend", "for"],
+    ["recommend", "live"],
 ]
 HEAVY = ("pandas", "duckdb", "dagster", "feast", "great_expectations", "sklearn", "dbt")
 

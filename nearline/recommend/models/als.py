@@ -4,8 +4,9 @@ Hu, Koren & Volinsky (2008), "Collaborative Filtering for Implicit Feedback Data
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -14,9 +15,14 @@ from nearline.recommend.interactions import Interactions
 from nearline.recommend.models.protocol import Fitting
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    from typing import Self
+
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_array, csr_matrix
 
     from nearline.recommend.models.protocol import Scores
+
+    Factors: TypeAlias = NDArray[np.float64]
 
 FACTOR_COUNT = 64
 REGULARIZATION = 30.0
@@ -27,29 +33,53 @@ ITERATION_COUNT = 15
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AlternatingLeastSquares:
-    """`item_factors` is items x factors. A history's own factors are solved for when it
-    is asked about, so that nobody need have been in the training.
+    """`item_factors` is items x factors, `owner_gram` the sum of the outer products of
+    the training's owners' factors. A history's own factors are solved for when it is
+    asked about, so that nobody need have been in the training.
     """
 
     item_factors: "Scores"
+    owner_gram: "Factors"
     regularization: float
     confidence: float
+    item_gram: "Factors"
 
     def score(self, histories: Histories) -> "Scores":
-        factors = self.item_factors.astype(np.float64)
-        base = factors.T @ factors
-        base[np.diag_indices_from(base)] += self.regularization
-        matrix = histories.matrix(len(factors))
-        owners = np.zeros((len(histories), factors.shape[1]))
-        with _one_blas_thread():
+        return self.owner_factors(histories).astype(np.float32) @ self.item_factors.T
+
+    def owner_factors(self, histories: Histories) -> "Factors":
+        """Histories x factors; zeros for an empty history."""
+        matrix = histories.matrix(len(self.item_factors))
+        return self._solve(matrix, self.item_factors, self.item_gram)
+
+    def with_items(self, taken_by: "csr_array", owners: "Factors") -> "Self":
+        """With more items, whose factors are solved for with the owners' held fixed.
+
+        Args:
+            taken_by: more items x owners, 1 where an owner took the item.
+            owners: owners x factors, as `owner_factors` has them.
+        """
+        more = self._solve(taken_by, owners, self.owner_gram).astype(np.float32)
+        return replace(self, item_factors=np.vstack([self.item_factors, more]))
+
+    def _solve(
+        self,
+        matrix: "csr_array",
+        factors: "NDArray[np.floating]",
+        gram: "Factors",
+    ) -> "Factors":
+        """The half step of the method for each row of `matrix`, given the other side."""
+        base = gram + self.regularization * np.eye(len(gram))
+        solved = np.zeros((matrix.shape[0], len(gram)))
+        with _numpys_thread_pools().limit(limits=1, user_api="blas"):
             for row in np.flatnonzero(np.diff(matrix.indptr)):
                 places = slice(matrix.indptr[row], matrix.indptr[row + 1])
-                taken = factors[matrix.indices[places]]
+                taken = factors[matrix.indices[places]].astype(np.float64)
                 normal = base + (self.confidence - 1) * (taken.T @ taken)
-                owners[row] = np.linalg.solve(
+                solved[row] = np.linalg.solve(
                     normal, self.confidence * taken.sum(axis=0)
                 )
-        return owners.astype(np.float32) @ self.item_factors.T
+        return solved
 
 
 def fit_als(train: Interactions, fitting: Fitting) -> AlternatingLeastSquares:
@@ -64,9 +94,19 @@ def fit_als(train: Interactions, fitting: Fitting) -> AlternatingLeastSquares:
             random_state=fitting.seed,
         )
         library.fit(_library_matrix(train), show_progress=False)
+    items = np.asarray(library.item_factors)
     return AlternatingLeastSquares(
-        np.asarray(library.item_factors), REGULARIZATION, CONFIDENCE
+        item_factors=items,
+        owner_gram=_gram(np.asarray(library.user_factors)),
+        regularization=REGULARIZATION,
+        confidence=CONFIDENCE,
+        item_gram=_gram(items),
     )
+
+
+def _gram(factors: "NDArray[np.floating]") -> "Factors":
+    exact = factors.astype(np.float64)
+    return exact.T @ exact
 
 
 def _library_matrix(train: Interactions) -> "csr_matrix":
@@ -83,3 +123,11 @@ def _one_blas_thread() -> AbstractContextManager[Any]:
 
     limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
     return limits
+
+
+@cache
+def _numpys_thread_pools() -> Any:
+    """Looked for once, since that takes longer than to solve for a history."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -7,7 +7,7 @@ its best member on the validation set, and members that do not help get nothing.
 every member with a weight learns anew from the whole training.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from nearline.recommend.histories import Histories, batches, next_items
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.measures import find_hits, ndcg
 from nearline.recommend.models.als import fit_als
+from nearline.recommend.models.content import fit_content
 from nearline.recommend.models.ease import Ease, fit_ease_on
 from nearline.recommend.models.item_knn import fit_covisitation, fit_item_knn
 from nearline.recommend.models.popularity import fit_popularity
@@ -89,23 +90,48 @@ def level(scores: "Scores", histories: Histories, hides_seen: bool) -> "Scores":
 
 def fit_user_blend(train: Interactions, fitting: Fitting) -> Blend:
     """For users: new items, seen ones hidden."""
+    return learn_user_blend(train, fitting).blend
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearntBlend:
+    """A blend, and the nDCG of each validation history: of the blend and of what all
+    are shown who are not known (`floor`, popularity). `owners` says whose they are."""
+
+    blend: Blend
+    qualities: "NDArray[np.float64]"
+    floor: "NDArray[np.float64]"
+    owners: "Codes"
+
+
+def learn_user_blend(
+    train: Interactions, fitting: Fitting, without: Collection[str] = ()
+) -> LearntBlend:
+    """As `fit_user_blend`, with what it reaches, and without members by their names."""
+    members = {
+        name: fit
+        for name, fit in _with_content(_USER_MEMBERS, fitting).items()
+        if name not in without
+    }
     split = split_by(fitting.split, train, fitting.test_share, fitting.seed)
     rng = np.random.default_rng(fitting.seed)
     owners = np.intersect1d(split.train.owners, split.test.owners)
     if len(owners) > MOST_VALIDATION_HISTORIES:
         owners = np.sort(rng.choice(owners, MOST_VALIDATION_HISTORIES, replace=False))
     hidden = hidden_of(split, owners)
-    return _fit_blend(
-        train,
-        _Validation(
-            train=split.train,
-            histories=hidden.histories,
-            rows=hidden.rows,
-            items=hidden.items,
-            hides_seen=True,
-        ),
-        _USER_MEMBERS,
-        fitting,
+    validation = _Validation(
+        train=split.train,
+        histories=hidden.histories,
+        rows=hidden.rows,
+        items=hidden.items,
+        hides_seen=True,
+    )
+    weighed = _learn_weights(validation, members, fitting)
+    return LearntBlend(
+        blend=_fit_members(train, validation, members, weighed.weights, fitting),
+        qualities=weighed.qualities,
+        floor=weighed.floor,
+        owners=owners,
     )
 
 
@@ -133,9 +159,16 @@ def fit_session_blend(train: Interactions, fitting: Fitting) -> Blend:
             items=positions.targets,
             hides_seen=False,
         ),
-        _SESSION_MEMBERS,
+        _with_content(_SESSION_MEMBERS, fitting),
         fitting,
     )
+
+
+def _with_content(members: Mapping[str, Fit], fitting: Fitting) -> Mapping[str, Fit]:
+    """Where something is known of items, likeness by it joins."""
+    if fitting.attributes is None:
+        return members
+    return {**members, "content": fit_content}
 
 
 def _fit_popular_ease(train: Interactions, fitting: Fitting, *, penalty: float) -> Ease:
@@ -180,7 +213,17 @@ def _fit_blend(
     members: Mapping[str, Fit],
     fitting: Fitting,
 ) -> Blend:
-    weights = _learn_weights(validation, members, fitting)
+    weights = _learn_weights(validation, members, fitting).weights
+    return _fit_members(train, validation, members, weights, fitting)
+
+
+def _fit_members(
+    train: Interactions,
+    validation: _Validation,
+    members: Mapping[str, Fit],
+    weights: Mapping[str, float],
+    fitting: Fitting,
+) -> Blend:
     return Blend(
         members={name: members[name](train, fitting) for name in weights},
         weights=weights,
@@ -188,12 +231,22 @@ def _fit_blend(
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Weighed:
+    """Weights, and nDCG by validation history: of the blend, and of popularity alone."""
+
+    weights: Mapping[str, float]
+    qualities: "NDArray[np.float64]"
+    floor: "NDArray[np.float64]"
+
+
 def _learn_weights(
     validation: _Validation, members: Mapping[str, Fit], fitting: Fitting
-) -> dict[str, float]:
+) -> _Weighed:
     """Weights of the members that help; all alike where nothing can be learnt."""
     if not len(validation.items) or not len(validation.train):
-        return dict.fromkeys(members, 1 / len(members))
+        alike = dict.fromkeys(members, 1 / len(members))
+        return _Weighed(alike, np.empty(0), np.empty(0))
     candidates, scores = _candidates(
         validation,
         {name: fit(validation.train, fitting) for name, fit in members.items()},
@@ -203,12 +256,15 @@ def _learn_weights(
         candidates, validation.rows, validation.items, validation.train.item_count
     )
 
-    def quality(blended: "Scores") -> float:
+    def qualities(blended: "Scores") -> "NDArray[np.float64]":
         order = best_places(blended, VALIDATION_LENGTH)
         ranked = np.take_along_axis(hits.is_hit, order, axis=1)
-        return float(ndcg(replace(hits, is_hit=ranked), VALIDATION_LENGTH).mean())
+        return ndcg(replace(hits, is_hit=ranked), VALIDATION_LENGTH)
 
-    return greedy_weights(scores, quality)
+    weights = greedy_weights(scores, lambda blended: float(qualities(blended).mean()))
+    blended = sum(np.float32(weight) * scores[name] for name, weight in weights.items())
+    assert not isinstance(blended, int)
+    return _Weighed(weights, qualities(blended), qualities(scores["popularity"]))
 
 
 def _candidates(

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from nearline.recommend.attributes import ItemAttributes
     from nearline.recommend.histories import Histories
 
     Scores: TypeAlias = NDArray[np.float32]
@@ -32,11 +33,13 @@ class Fitting:
 
     `split` and `test_share` say how a model that needs a validation set cuts one out of
     what it is given to learn from: best in the way in which it will be asked.
+    `attributes` are of the items; None where nothing is known of any.
     """
 
     seed: int
     split: str = "temporal"
     test_share: float = 0.25
+    attributes: "ItemAttributes | None" = None
 
 
 Fit: TypeAlias = Callable[[Interactions, Fitting], Model]

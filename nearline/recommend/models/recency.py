@@ -38,10 +38,15 @@ class Repeats:
 def fit_trending(train: Interactions, fitting: Fitting) -> Popularity:
     """Each interaction counts half as much a half-life before the last one."""
     age = train.times.max() - train.times
-    half_life = max(float(age.max()) / HALF_LIVES_IN_DATA, np.finfo(float).tiny)
-    weights = np.exp2(-age / half_life)
+    weights = np.exp2(-age / trending_half_life(train))
     counts = np.bincount(train.items, weights, minlength=train.item_count)
     return Popularity(counts.astype(np.float32))
+
+
+def trending_half_life(train: Interactions) -> float:
+    """Seconds."""
+    span = float(np.ptp(train.times)) if len(train) else 0.0
+    return max(span / HALF_LIVES_IN_DATA, np.finfo(float).tiny)
 
 
 def fit_repeats(train: Interactions, fitting: Fitting) -> Repeats:

@@ -42,6 +42,7 @@ MODELS: tuple[ModelKind, ...] = (
         "sequence:fit_sequential_rules",
         "sequence:fit_sequential_rules",
     ),
+    ModelKind("content", "content:fit_content", "content:fit_content"),
     ModelKind("nearline", "blend:fit_user_blend", "blend:fit_session_blend"),
 )
 

@@ -239,7 +239,9 @@ def test_a_model_that_refuses_the_data_is_missing_from_all_and_fails_by_its_name
     assert "ease" not in done.models
     assert done.refused == {
         "ease": "model ease takes at most 2 items, training holds 4; als and nearline "
-        "have no such limit"
+        "have no such limit",
+        "content": "model content needs a column category, brand, price or title; "
+        "there is none",
     }
     with pytest.raises(InputError, match="ease takes at most 2 items"):
         run(tmp_path, LITERAL, models=["popularity", "ease"])

@@ -1,0 +1,69 @@
+"""Recommendations, learnt anew every night from what is published."""
+
+import dagster as dg
+
+from nearline.settings import load_settings
+from orchestration.lib.code_version import code_version
+
+_SEED = 0
+
+
+@dg.asset(
+    deps=["published_release"],
+    group_name="models",
+    owners=["team:behaviour"],
+    kinds={"scipy", "implicit"},
+    description="The recommender: a version in the registry, which serves unless it is "
+    "worse than what is popular.",
+)
+def recommender(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    """Trains on the published tables; `nearline recommend train` does the same."""
+    from datetime import UTC, datetime
+
+    from nearline.recommend.training import train
+    from orchestration.lib.plots import bar_plot
+
+    done = train(
+        load_settings(),
+        seed=_SEED,
+        now=datetime.now(UTC),
+        code_version=code_version(),
+    )
+    if not done.is_serving:
+        context.log.warning(f"version {done.version} was refused: {done.reason}")
+    measured = {
+        name: found.value
+        for name, found in (
+            ("ndcg_at_20", done.ndcg),
+            ("popularity_ndcg_at_20", done.popularity_ndcg),
+        )
+        if found is not None and found.value is not None
+    }
+    weights = [{"member": n, "weight": w} for n, w in done.weights.items()]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": done.interaction_count,
+            "version": done.version,
+            "is_serving": done.is_serving,
+            "reason": done.reason,
+            "items": done.item_count,
+            "people": done.person_count,
+            "weights": bar_plot(weights, "member", "weight", "Weights of the blend"),
+            **measured,
+        }
+    )
+
+
+recommender_job = dg.define_asset_job(
+    "recommender_training",
+    selection=dg.AssetSelection.assets("recommender"),
+    description="Learns recommendations from what is published.",
+)
+
+recommender_daily = dg.ScheduleDefinition(
+    name="recommender_daily",
+    job=recommender_job,
+    cron_schedule="45 4 * * *",
+    execution_timezone="UTC",
+    description="After the night's run; the follower of the log keeps up in between.",
+)
