@@ -16,8 +16,8 @@ identities as (
 ),
 
 -- What was said last. Whoever withdraws all of it says so in an event that no other
--- table may use, so this reads events before consent is asked for; and what says nothing
--- is no word against what was said.
+-- table may use, so this reads events whatever their consent. What says nothing is no
+-- word against what was said.
 final as (
 
     select
