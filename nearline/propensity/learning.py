@@ -16,13 +16,11 @@ from nearline.models.gate import Judgement, judge
 from nearline.models.loading import Champion, load_champion
 from nearline.models.registry import note, promote, register
 from nearline.propensity.predictor import read_predictor, write_predictor
+from nearline.propensity.sizes import DAILY_ROWS
 from nearline.propensity.targets import LABEL, SERVICE, Target, label_query
 from nearline.propensity.training import NotTrained, Trained, train
 from nearline.publication.releases import read_manifest
 from nearline.settings import Settings
-
-DAILY_ROWS, WEEKLY_ROWS = 20_000, 200_000
-"""Moments that a training looks at; the weekly one is the large one."""
 
 SEED = 7
 
