@@ -1,7 +1,8 @@
 """`nearline propensity`: train what predicts purchases, and ask it of a visitor."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from nearline.models.cards import Estimate
     from nearline.propensity.learning import Learnt
 
+_Command = TypeVar("_Command", bound=Callable[..., None])
+
 _TARGETS = ("session", "7d")
 _MOST_ROWS = 1_000_000
 
@@ -22,7 +25,7 @@ _json_option = click.option(
 )
 
 
-def _target_option(what: str) -> Any:
+def _target_option(what: str) -> Callable[[_Command], _Command]:
     return click.option(
         "--target",
         "targets",
@@ -64,6 +67,7 @@ def train(
 
     # Feast shows every deprecation inside the libraries that it uses.
     warnings.simplefilter("ignore", DeprecationWarning)
+    from nearline.models.page import build_models_page
     from nearline.propensity.learning import learn
     from nearline.propensity.targets import find_target
 
@@ -82,10 +86,12 @@ def train(
                 )
             )
             bar.advance(1)
+    page = build_models_page(settings.models, settings.site)
     if as_json:
         print_json({"models": [one.as_json() for one in found]})
     else:
         click.echo("\n".join(line for one in found for line in _words(one)))
+        click.echo(f"Cards: {page}")
 
 
 @propensity.command(epilog="Example: nearline propensity score v_1f0a9c2b")

@@ -97,7 +97,7 @@ def _encoded(column: Any, at: "Matrix", one: Input) -> "Matrix":
     if one.kind == "length":
         return _floats(pc.list_value_length(column))
     if one.kind == "word":
-        return _floats(pc.cast(pc.equal(column, one.word), pa.float64()))
+        return _floats(pc.cast(pc.equal(column, pa.scalar(one.word)), pa.float64()))
     return _floats(column.cast(pa.float64()))
 
 

@@ -229,7 +229,9 @@ def compare_in_shadow(
         one.model.scores(encode_table(rows, rows[MOMENT], one.model.inputs))
         for one in (serving, beside)
     ]
-    table = pa.table(dict(zip(("champion", "challenger"), scores, strict=True)))
+    table = pa.table(
+        {"champion": pa.array(scores[0]), "challenger": pa.array(scores[1])}
+    )
     replace_file(
         settings.models / target.model / "shadow.parquet",
         lambda out: pq.write_table(table, out),

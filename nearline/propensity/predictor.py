@@ -69,7 +69,8 @@ class Trees:
             is_left = found <= self.thresholds[nodes]
             is_left |= np.isnan(found) & self.is_missing_left[nodes]
             nodes = np.where(is_left, self.left[nodes], self.right[nodes])
-        return self.baseline + self.values[nodes].sum(axis=1)
+        found_odds: Matrix = self.baseline + self.values[nodes].sum(axis=1)
+        return found_odds
 
     def arrays(self) -> "Arrays":
         return {

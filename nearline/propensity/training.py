@@ -161,7 +161,7 @@ def _split(table: pa.Table, target: Target) -> _Parts:
     start = moments[int(len(moments) * (1 - HOLDOUT_SHARE))]
     is_held = moments >= start
     is_known = moments + np.timedelta64(target.horizon) <= start
-    folds = np.array([_fold_of(one) for one in table[_KEY].to_pylist()])
+    folds = np.array([_fold_of(str(one)) for one in table[_KEY].to_pylist()])
     return _Parts(is_known & ~is_held, ~is_known & ~is_held, is_held, folds)
 
 
@@ -343,9 +343,9 @@ def _importances(
         rise = np.zeros(len(rows))
         for _ in range(_IMPORTANCE_REPEATS):
             dealt = rows.copy()
-            dealt[:, numbers] = rows[np.ix_(rng.permutation(len(rows)), numbers)]
+            dealt[:, numbers] = rows[rng.permutation(len(rows))][:, numbers]
             rise += log_losses(predictor.scores(dealt), labels) - before
-        sums = np.bincount(units, weights=rise / _IMPORTANCE_REPEATS)
+        sums = np.bincount(units, weights=rise / _IMPORTANCE_REPEATS).astype(float)
         (estimate,) = ratio_estimates(sums[:, None], counts[:, None], seed)
         found.append(Importance(feature, estimate))
     return sorted(found, key=lambda one: (-(one.rise.value or 0.0), one.feature))

@@ -33,13 +33,15 @@ class TrainingConfig(dg.Config):
 )
 def propensity_models(config: TrainingConfig) -> dg.MaterializeResult[None]:
     """Trains on the published release and puts what is not worse into service."""
+    from nearline.models.page import build_models_page
     from nearline.propensity.learning import learn
     from nearline.propensity.sizes import DAILY_ROWS
     from nearline.propensity.targets import find_target
 
+    settings = load_settings()
     found = [
         learn(
-            load_settings(),
+            settings,
             find_target(key),
             now=datetime.now(UTC),
             max_rows=config.max_rows or DAILY_ROWS,
@@ -48,6 +50,9 @@ def propensity_models(config: TrainingConfig) -> dg.MaterializeResult[None]:
     ]
     return dg.MaterializeResult(
         metadata={
+            "page": dg.MetadataValue.path(
+                str(build_models_page(settings.models, settings.site))
+            ),
             "promoted": sum(one.is_promoted for one in found),
             "outcomes": dg.MetadataValue.md(
                 "\n".join(f"- {one.model}: {one.reason}" for one in found)
