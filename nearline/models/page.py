@@ -141,7 +141,7 @@ def _dots(curve: list[Mapping[str, Any]]) -> tuple[tuple[_Dot, ...], str]:
     )
 
     def pixel(share: float) -> float:
-        return round(_PLOT_SIZE * share / most, 1)
+        return float(round(_PLOT_SIZE * share / most, 1))
 
     dots = tuple(
         _Dot(
@@ -157,7 +157,7 @@ def _dots(curve: list[Mapping[str, Any]]) -> tuple[tuple[_Dot, ...], str]:
         )
         for point in curve
     )
-    return dots, f"{most:.0%}"
+    return dots, f"{100 * most:.0f} %"
 
 
 def _bars(importances: list[Mapping[str, Any]]) -> tuple[_Bar, ...]:

@@ -1,6 +1,7 @@
 """`nearline propensity`: train what predicts purchases, and ask it of a visitor."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,6 +11,7 @@ from nearline.cli import print_json
 from nearline.errors import InputError
 from nearline.progress import progress_bar
 from nearline.settings import load_settings
+from nearline.training.command import hush_libraries
 
 if TYPE_CHECKING:
     from nearline.models.cards import Estimate
@@ -63,17 +65,15 @@ def train(
 
     Data that no model can be made of are said in a line and are no failure.
     """
-    import warnings
-
-    # Feast shows every deprecation inside the libraries that it uses.
-    warnings.simplefilter("ignore", DeprecationWarning)
     from nearline.models.page import build_models_page
     from nearline.propensity.learning import learn
     from nearline.propensity.targets import find_target
 
     settings = load_settings()
     found = []
-    with progress_bar("training", len(targets)) as bar:
+    with ExitStack() as stack:
+        hush_libraries(stack)
+        bar = stack.enter_context(progress_bar("training", len(targets)))
         for key in targets:
             found.append(
                 learn(
@@ -100,18 +100,17 @@ def train(
 @_json_option
 def score(visitor: str, targets: tuple[str, ...], as_json: bool) -> None:
     """Score VISITOR (a pseudonym) by its online features, as known now."""
-    import warnings
-
-    warnings.simplefilter("ignore", DeprecationWarning)
     from nearline.online.reading import FeatureReader
     from nearline.propensity.scoring import PropensityScorer
     from nearline.propensity.targets import SERVICE, find_target
 
     settings = load_settings()
     scorers = {key: PropensityScorer(settings, find_target(key)) for key in targets}
-    reader = FeatureReader(settings, SERVICE)
-    (features,) = reader.read([visitor])
-    reader.close()
+    with ExitStack() as stack:
+        hush_libraries(stack)
+        reader = FeatureReader(settings, SERVICE)
+        (features,) = reader.read([visitor])
+        reader.close()
     if all(moment is None for moment in features.event_timestamps.values()):
         raise InputError("VISITOR has no features online; is it a visitor's pseudonym?")
     now = datetime.now(UTC)

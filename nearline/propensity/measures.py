@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from nearline.models.cards import Estimate
-from nearline.recommend.intervals import CONFIDENCE_LEVEL
+from nearline.recommend.intervals import percentile_estimate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,9 @@ def measure(
         for name in MEASURES:
             resampled[name].append(found[name])
     return {
-        name: _estimate(float(values[name][0]), np.concatenate(resampled[name]))
+        name: percentile_estimate(
+            float(values[name][0]), np.concatenate(resampled[name])
+        )
         for name in MEASURES
     }
 
@@ -102,15 +104,6 @@ def _measure(
             "log_loss": weights @ log_losses(scores, labels) / total,
             "brier": weights @ np.square(scores - labels) / total,
         }
-
-
-def _estimate(value: float, resampled: "Matrix") -> Estimate:
-    defined = resampled[np.isfinite(resampled)]
-    if not np.isfinite(value) or not len(defined):
-        return Estimate(None, None, None)
-    tail = (1 - CONFIDENCE_LEVEL) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return Estimate(value, float(low), float(high))
 
 
 def calibration_curve(scores: "Matrix", labels: "Labels") -> tuple[CurvePoint, ...]:
