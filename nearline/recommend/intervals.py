@@ -63,7 +63,7 @@ def ratio_estimates(
             ]
         )
     return [
-        _estimate(value, column)
+        percentile_estimate(value, column)
         for value, column in zip(values, resampled.T, strict=True)
     ]
 
@@ -87,7 +87,7 @@ def coverage_estimate(lists: "Codes", item_count: int, seed: int) -> Estimate:
         ]
     )
     resampled = np.minimum(resampled + (value - resampled.mean()), 1)
-    return _estimate(value, resampled)
+    return percentile_estimate(value, resampled)
 
 
 def _draws(unit_count: int, resample_count: int, seed: int) -> "Iterator[Numbers]":
@@ -102,7 +102,8 @@ def _draws(unit_count: int, resample_count: int, seed: int) -> "Iterator[Numbers
         yield counts.reshape(height, unit_count).astype(np.float64)
 
 
-def _estimate(value: float, resampled: "Numbers") -> Estimate:
+def percentile_estimate(value: float, resampled: "Numbers") -> Estimate:
+    """`value` with the percentiles of what it is in resamples, NaN left out."""
     defined = resampled[np.isfinite(resampled)]
     if not np.isfinite(value) or not len(defined):
         return Estimate(None, None, None)
