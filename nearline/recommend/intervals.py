@@ -5,11 +5,11 @@ a session is drawn together, since it is not independent.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from nearline.estimates import Estimate as Estimate
 from nearline.recommend.histories import sparse
 from nearline.recommend.ranking import NOTHING
 
@@ -27,15 +27,6 @@ COVERAGE_RESAMPLE_COUNT = 200
 
 # Numbers drawn at once, to bound memory.
 _CHUNK_SIZE = 5_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A measure with the ends of its interval; None where it is not defined."""
-
-    value: float | None
-    ci_low: float | None
-    ci_high: float | None
 
 
 def mean_estimates(values: "Numbers", seed: int) -> list[Estimate]:
