@@ -30,6 +30,7 @@ _COMMANDS = {
     "identity": "nearline.identity.command:identity",
     "models": "nearline.models.command:models",
     "privacy": "nearline.privacy.command:privacy",
+    "propensity": "nearline.propensity.command:propensity",
     "recommend": "nearline.recommend.command:recommend",
     "training-set": "nearline.training.command:training_set",
 }
@@ -81,6 +82,7 @@ class _LazyGroup(click.Group):
             ("identity", "Explain a person; take a link apart or restore it."),
             ("models", "List trained models; put another version in service."),
             ("privacy", "Suppress people, find pseudonyms, rotate the key."),
+            ("propensity", "Train what predicts purchases; score a visitor."),
             ("recommend", "Learn, show and measure recommendations."),
             ("training-set", "Labels, with features as known at each one's moment."),
         ]

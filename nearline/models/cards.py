@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nearline.errors import NearlineError
-from nearline.recommend.intervals import Estimate
+from nearline.estimates import Estimate as Estimate
 
 CARD = "card.json"
 

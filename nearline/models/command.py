@@ -39,26 +39,27 @@ def list_command(as_json: bool) -> None:
     from nearline.models.registry import read_state, registered_names, versions
 
     folder = load_settings().models
-    found = [
-        {
-            "name": name,
-            "champion": (state := read_state(folder, name)).champion,
-            "challenger": state.challenger,
-            "champions_before": list(state.champions_before),
-            "versions": versions(folder, name),
-        }
+    found = {
+        name: (read_state(folder, name), versions(folder, name))
         for name in registered_names(folder)
-    ]
+    }
     if as_json:
-        print_json({"models": found})
+        print_json(
+            {
+                "models": [
+                    {**_as_json(name, state), "versions": on_disk}
+                    for name, (state, on_disk) in found.items()
+                ]
+            }
+        )
     elif not found:
         click.echo("no model is registered yet; `nearline propensity train` makes some")
     else:
-        for one in found:
+        for name, (state, on_disk) in found.items():
             click.echo(
-                f"{one['name']}: champion {_version(one['champion'])}, "
-                f"challenger {_version(one['challenger'])}, on disk "
-                f"{', '.join(f'v{v}' for v in one['versions'])}"
+                f"{name}: champion {_version(state.champion)}, "
+                f"challenger {_version(state.challenger)}, on disk "
+                f"{', '.join(map(_version, on_disk))}"
             )
 
 
@@ -131,17 +132,19 @@ def _known_state(name: str) -> "ModelState":
 
 def _report(name: str, state: "ModelState", as_json: bool) -> None:
     if as_json:
-        print_json(
-            {
-                "name": name,
-                "champion": state.champion,
-                "challenger": state.challenger,
-                "champions_before": list(state.champions_before),
-            }
-        )
+        print_json(_as_json(name, state))
     else:
         before = ", ".join(f"v{v}" for v in reversed(state.champions_before)) or "none"
         click.echo(f"{name}: v{state.champion} serves; before it: {before}")
+
+
+def _as_json(name: str, state: "ModelState") -> dict[str, Any]:
+    return {
+        "name": name,
+        "champion": state.champion,
+        "challenger": state.challenger,
+        "champions_before": list(state.champions_before),
+    }
 
 
 def _version(version: int | None) -> str:

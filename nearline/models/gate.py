@@ -87,7 +87,7 @@ def _difference(
     if other is None or len(challenger) == 0:
         return None
     _, codes = np.unique(units, return_inverse=True)
-    sums = np.bincount(codes, weights=challenger - other)
+    sums = np.bincount(codes, weights=challenger - other).astype(np.float64)
     counts = np.bincount(codes).astype(np.float64)
     (estimate,) = ratio_estimates(sums[:, None], counts[:, None], seed)
     return estimate

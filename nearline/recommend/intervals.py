@@ -5,11 +5,11 @@ a session is drawn together, since it is not independent.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from nearline.estimates import Estimate as Estimate
 from nearline.recommend.histories import sparse
 from nearline.recommend.ranking import NOTHING
 
@@ -27,15 +27,6 @@ COVERAGE_RESAMPLE_COUNT = 200
 
 # Numbers drawn at once, to bound memory.
 _CHUNK_SIZE = 5_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A measure with the ends of its interval; None where it is not defined."""
-
-    value: float | None
-    ci_low: float | None
-    ci_high: float | None
 
 
 def mean_estimates(values: "Numbers", seed: int) -> list[Estimate]:
@@ -63,7 +54,7 @@ def ratio_estimates(
             ]
         )
     return [
-        _estimate(value, column)
+        percentile_estimate(value, column)
         for value, column in zip(values, resampled.T, strict=True)
     ]
 
@@ -87,7 +78,7 @@ def coverage_estimate(lists: "Codes", item_count: int, seed: int) -> Estimate:
         ]
     )
     resampled = np.minimum(resampled + (value - resampled.mean()), 1)
-    return _estimate(value, resampled)
+    return percentile_estimate(value, resampled)
 
 
 def _draws(unit_count: int, resample_count: int, seed: int) -> "Iterator[Numbers]":
@@ -102,7 +93,8 @@ def _draws(unit_count: int, resample_count: int, seed: int) -> "Iterator[Numbers
         yield counts.reshape(height, unit_count).astype(np.float64)
 
 
-def _estimate(value: float, resampled: "Numbers") -> Estimate:
+def percentile_estimate(value: float, resampled: "Numbers") -> Estimate:
+    """`value` with the percentiles of what it is in resamples, NaN left out."""
     defined = resampled[np.isfinite(resampled)]
     if not np.isfinite(value) or not len(defined):
         return Estimate(None, None, None)

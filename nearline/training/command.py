@@ -51,7 +51,7 @@ def training_set(labels: str, service: str, out: Path, as_json: bool) -> None:
     from nearline.training.sets import build_training_set
 
     with ExitStack() as stack:
-        _hush_libraries(stack)
+        hush_libraries(stack)
         bars: list[Bar] = []
         done = build_training_set(
             load_settings(),
@@ -70,7 +70,7 @@ def training_set(labels: str, service: str, out: Path, as_json: bool) -> None:
         click.echo("\n".join(_words(done, out)))
 
 
-def _hush_libraries(stack: ExitStack) -> None:
+def hush_libraries(stack: ExitStack) -> None:
     """Feast shows every deprecation inside the libraries that it uses, once loaded."""
     stack.enter_context(warnings.catch_warnings())
     warnings.simplefilter("ignore", DeprecationWarning)

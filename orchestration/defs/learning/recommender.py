@@ -1,8 +1,9 @@
-"""Recommendations, learnt anew every night from what is published."""
+"""Recommendations, learnt anew from what is published, with the other models."""
 
 import dagster as dg
 
 from nearline.settings import load_settings
+from orchestration.defs.learning.propensity import GROUP
 from orchestration.lib.code_version import code_version
 
 _SEED = 0
@@ -10,7 +11,7 @@ _SEED = 0
 
 @dg.asset(
     deps=["published_release"],
-    group_name="models",
+    group_name=GROUP,
     owners=["team:behaviour"],
     kinds={"scipy", "implicit"},
     description="The recommender: a version in the registry, which serves unless it is "
@@ -52,18 +53,3 @@ def recommender(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]
             **measured,
         }
     )
-
-
-recommender_job = dg.define_asset_job(
-    "recommender_training",
-    selection=dg.AssetSelection.assets("recommender"),
-    description="Learns recommendations from what is published.",
-)
-
-recommender_daily = dg.ScheduleDefinition(
-    name="recommender_daily",
-    job=recommender_job,
-    cron_schedule="45 4 * * *",
-    execution_timezone="UTC",
-    description="After the night's run; the follower of the log keeps up in between.",
-)

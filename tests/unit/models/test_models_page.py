@@ -1,0 +1,55 @@
+"""The page of model cards: what serves, in words and pictures, and no script."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nearline.models import Estimate, ModelFacts, promote, register
+from nearline.models.page import build_models_page
+
+NOW = datetime(2026, 3, 1, 4, tzinfo=UTC)
+FACTS = ModelFacts(
+    release_id="r1",
+    code_version="0.1.0",
+    data_from="2026-02-01",
+    data_up_to="2026-03-01",
+    seed=7,
+    row_counts={"learn": 8_000},
+    metrics={"auc": Estimate(0.8123, 0.7, 0.9)},
+    beside={"base_rate": {"auc": Estimate(None, None, None)}},
+    details={
+        "calibration_curve": [
+            {"mean_score": 0.1, "bought_rate": 0.2, "ci_low": 0.1, "ci_high": 0.4,
+             "row_count": 1_000},
+        ],
+        "importances": [
+            {"feature": "<b>views</b>", "value": 0.02, "ci_low": 0.01, "ci_high": 0.03},
+            {"feature": "nothing", "value": -0.1, "ci_low": -0.2, "ci_high": 0.0},
+        ],
+    },
+)  # fmt: skip
+
+
+def page(tmp_path: Path) -> str:
+    return build_models_page(tmp_path / "models", tmp_path / "site").read_text()
+
+
+def test_without_models_the_page_says_how_to_get_one(tmp_path: Path) -> None:
+    assert "nearline propensity train" in page(tmp_path)
+
+
+def test_a_model_is_shown_with_its_measures_its_curve_and_what_it_goes_by(
+    tmp_path: Path,
+) -> None:
+    models = tmp_path / "models"
+    register(models, "clicks", FACTS, lambda f: (f / "a").write_text("1"), NOW)
+    assert "v1 challenger; nothing serves yet" in page(tmp_path)
+    promote(models, "clicks", 1, "not worse", NOW)
+    html = page(tmp_path)
+    assert "v1 serves" in html
+    assert "0.812 (0.700 to 0.900)" in html
+    # The axis ends at the interval's end, 40 %: a tenth is a quarter of 260 pixels.
+    assert '<circle cx="65.0" cy="130.0"' in html
+    assert "said 10.0%, seen 20.0% (10.0% to 40.0%) of 1,000 rows" in html
+    assert "&lt;b&gt;views&lt;/b&gt;" in html
+    assert "nothing</p>" not in html
+    assert "<script" not in html
