@@ -131,6 +131,10 @@ def _known_state(name: str) -> "ModelState":
 
 
 def _report(name: str, state: "ModelState", as_json: bool) -> None:
+    from nearline.models.page import build_models_page
+
+    settings = load_settings()
+    build_models_page(settings.models, settings.site)
     if as_json:
         print_json(_as_json(name, state))
     else:

@@ -12,9 +12,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from nearline.models.cards import Estimate, ModelCard
+from nearline.errors import InputError
+from nearline.models.cards import BrokenVersionError, Estimate, ModelCard
 from nearline.models.registry import (
     Entry,
+    ModelState,
     check_version,
     read_state,
     registered_names,
@@ -83,13 +85,21 @@ def build_models_page(models: Path, site: Path) -> Path:
 
 
 def _view_of(models: Path, name: str) -> _View | None:
-    """The champion's card, or the challenger's where none serves yet."""
-    state = read_state(models, name)
-    version = state.champion or state.challenger
-    if version is None:
+    """The card of what serves, or the challenger's where nothing does yet."""
+    try:
+        state = read_state(models, name)
+    except BrokenVersionError:
         return None
-    role = "serves" if version == state.champion else "challenger; nothing serves yet"
-    card = check_version(models, name, version, state)
+    found = _first_whole(models, name, state)
+    if found is None:
+        return None
+    version, card = found
+    if version in state.serving_order():
+        role = "serves"
+        if version != state.champion:
+            role = f"serves, since the champion v{state.champion} cannot be read"
+    else:
+        role = "challenger; nothing serves yet"
     details = card.facts.details
     dots, scale = _dots(details.get("calibration_curve", []))
     return _View(
@@ -110,6 +120,18 @@ def _view_of(models: Path, name: str) -> _View | None:
         left_out=tuple(sorted(details.get("left_out", {}).items())),
         entries=state.entries[::-1][:_MOST_ENTRIES],
     )
+
+
+def _first_whole(
+    models: Path, name: str, state: ModelState
+) -> tuple[int, ModelCard] | None:
+    challenger = () if state.challenger is None else (state.challenger,)
+    for version in (*state.serving_order(), *challenger):
+        try:
+            return version, check_version(models, name, version, state)
+        except (BrokenVersionError, InputError):
+            continue
+    return None
 
 
 def _facts(card: ModelCard) -> tuple[tuple[str, str], ...]:

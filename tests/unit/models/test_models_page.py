@@ -37,6 +37,17 @@ def test_without_models_the_page_says_how_to_get_one(tmp_path: Path) -> None:
     assert "nearline propensity train" in page(tmp_path)
 
 
+def test_a_damaged_champion_is_named_and_the_one_that_serves_is_shown(
+    tmp_path: Path,
+) -> None:
+    models = tmp_path / "models"
+    for version in (1, 2):
+        register(models, "clicks", FACTS, lambda f: (f / "a").write_text("1"), NOW)
+        promote(models, "clicks", version, "not worse", NOW)
+    (models / "clicks" / "v2" / "a").write_text("2")
+    assert "v1 serves, since the champion v2 cannot be read" in page(tmp_path)
+
+
 def test_a_model_is_shown_with_its_measures_its_curve_and_what_it_goes_by(
     tmp_path: Path,
 ) -> None:
