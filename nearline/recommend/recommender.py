@@ -249,14 +249,16 @@ def make_recommender(
     *,
     model_version: str | None = None,
     seed: int = 0,
+    before: Shelves | None = None,
 ) -> Recommender:
     """Puts a recommender together.
 
     Args:
         fresh: what happened since the training; None where nobody follows the log.
         seed: equal scores stand in another order.
+        before: shelves of a recommender of the same `learnt`, to save their making.
     """
-    shelves = make_shelves(learnt, fresh, policy or Policy())
+    shelves = make_shelves(learnt, fresh, policy or Policy(), before)
     return Recommender(
         shelves=shelves,
         policy=policy or Policy(),

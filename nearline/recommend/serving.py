@@ -85,6 +85,8 @@ class ServingRecommender:
         champion = self._champion(stamps)
         if champion is not None:
             fresh = self._fresh(champion)
+            is_same = self._loaded is not None and self._loaded.champion is champion
+            before = self._loaded if is_same else None
             self._loaded = _Loaded(
                 champion,
                 make_recommender(
@@ -93,6 +95,7 @@ class ServingRecommender:
                     self._policy,
                     model_version=f"{MODEL_NAME} v{champion.card.version}",
                     seed=champion.card.version,
+                    before=before.recommender.shelves if before else None,
                 ),
             )
         self._stamps = stamps

@@ -210,8 +210,18 @@ class Shelves:
         return row
 
 
-def make_shelves(learnt: "Learnt", fresh: "Fresh | None", policy: "Policy") -> Shelves:
-    """What was learnt, and what happened since, laid out for asking."""
+def make_shelves(
+    learnt: "Learnt",
+    fresh: "Fresh | None",
+    policy: "Policy",
+    before: Shelves | None = None,
+) -> Shelves:
+    """What was learnt, and what happened since, laid out for asking.
+
+    Args:
+        before: shelves of the same `learnt`. As long as no item came, likeness is theirs:
+            it takes seconds to find, and readers swap every few.
+    """
     trained_count = len(learnt.catalogue)
     catalogue = learnt.catalogue
     members = dict(learnt.blend.members)
@@ -235,7 +245,10 @@ def make_shelves(learnt: "Learnt", fresh: "Fresh | None", policy: "Policy") -> S
             longer = np.vstack([als.item_factors, fresh.new_item_factors])
             members["als"] = replace(als, item_factors=longer)
     count = len(catalogue)
-    features = attribute_features(catalogue.attributes)
+    same = before if before is not None and len(before) == count else None
+    features = (
+        same.features if same is not None else attribute_features(catalogue.attributes)
+    )
     affinity = learnt.category_affinity
     more = len(catalogue.categories) - len(affinity)
     return Shelves(
@@ -247,9 +260,13 @@ def make_shelves(learnt: "Learnt", fresh: "Fresh | None", policy: "Policy") -> S
         weights=learnt.blend.weights,
         together=together,
         features=features,
-        match_features=attribute_features(catalogue.attributes, with_category=False),
+        match_features=same.match_features
+        if same is not None
+        else attribute_features(catalogue.attributes, with_category=False),
         price_bands=catalogue.attributes.price_bands,
-        likeness=find_likeness(features, _padded(popularity, count) == 0),
+        likeness=same.likeness
+        if same is not None
+        else find_likeness(features, _padded(popularity, count) == 0),
         popularity=_padded(popularity, count).astype(np.float32),
         trending=trending,
         trending_by_channel={

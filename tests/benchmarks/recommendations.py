@@ -201,8 +201,9 @@ def _report(found: list[dict[str, dict[str, float]]]) -> str:
         )
     lines += [
         "",
-        f"Putting a recommender together, which a swap costs: "
-        f"{serving['make_seconds']:.1f} s.",
+        f"Putting a recommender together for a new version, or when an item came that "
+        "is new; other swaps reuse most of it: "
+        f"{serving['make_seconds']:.1f} s. Call `refresh()` from a thread of its own.",
         "",
         "## Learning",
         "",
