@@ -17,6 +17,7 @@ from tests.dbt.warehouse import PROVENANCE, Warehouse, differing_rows
 
 OF_SNAPSHOTS = {
     "bridge_identities",
+    "dim_consents",
     "dim_items",
     "dim_persons",
     "fct_events",
