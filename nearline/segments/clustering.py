@@ -112,6 +112,9 @@ def fit_clusters(
     and a reason.
     """
     import numpy as np
+
+    # Limits are those of the libraries that are loaded already.
+    import sklearn.cluster  # type: ignore[import-untyped, unused-ignore]  # noqa: F401
     from threadpoolctl import (  # type: ignore[import-untyped, unused-ignore]
         threadpool_limits,
     )
