@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nearline.errors import NearlineError
+from nearline.file_stamps import FileStamp, file_stamp
 from nearline.landing.log_positions import log_identity
 from nearline.live.arrivals import Arrivals, read_arrivals
 from nearline.live.state import State
@@ -180,8 +181,8 @@ class Processor:
             for relation in _LISTS:
                 self._fill(relation, None)
             # No file's, so that the first look takes up what is listed.
-            self._suppression: _Stamp | None = (-1, -1, -1)
-            self._unlinks: _Stamp | None = (-1, -1, -1)
+            self._suppression: FileStamp | None = (-1, -1, -1)
+            self._unlinks: FileStamp | None = (-1, -1, -1)
         except BaseException:
             self._opened.close()
             raise
@@ -356,7 +357,7 @@ class Processor:
     def _follow_suppression(self) -> None:
         """Takes up a change of the suppression list, and forgets whom it names."""
         # Asked for with every batch: a look at the file costs less than to read it.
-        found = _stamp(self._settings.suppression)
+        found = file_stamp(self._settings.suppression)
         if found == self._suppression:
             return
         self._fill(SUPPRESSED, self._settings.suppression if found else None)
@@ -377,7 +378,7 @@ class Processor:
     def _follow_unlinks(self) -> None:
         """Takes up what an operator took apart or put together again, and makes the
         values of whom that concerns due."""
-        found = _stamp(self._settings.unlinks)
+        found = file_stamp(self._settings.unlinks)
         if found == self._unlinks:
             return
         connection = self._connection
@@ -727,18 +728,6 @@ def _facts_of(view: LiveView) -> str:
     if view.is_of_persons:
         return "facts_of_persons"
     return "facts_of_visitors" if view.is_of_visitors else "facts_of_items"
-
-
-_Stamp = tuple[int, int, int]
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    """Tells one version of a file from the next; None where there is none."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 class _ViewFailed(Exception):

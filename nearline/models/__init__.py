@@ -18,6 +18,7 @@ from nearline.models.registry import (
     register,
     registered_names,
     rollback,
+    state_file,
     versions,
 )
 
@@ -42,5 +43,6 @@ __all__ = [
     "register",
     "registered_names",
     "rollback",
+    "state_file",
     "versions",
 ]

@@ -77,6 +77,11 @@ class ModelState:
         return dict(self.cards).get(version)
 
 
+def state_file(models: Path, name: str) -> Path:
+    """It is replaced whenever another version is to serve."""
+    return models / name / _STATE
+
+
 def version_folder(models: Path, name: str, version: int) -> Path:
     return models / name / f"v{version}"
 
@@ -102,7 +107,7 @@ def read_state(models: Path, name: str) -> ModelState:
 def find_state(models: Path, name: str) -> tuple[ModelState, str | None]:
     """The state, and a problem where it had to be taken from the file before."""
     folder = models / name
-    paths = [folder / _STATE, folder / _STATE_BEFORE]
+    paths = [state_file(models, name), folder / _STATE_BEFORE]
     if not any(path.exists() for path in paths):
         return ModelState(), None
     for path in paths:
@@ -324,7 +329,7 @@ def _with_entry(
 
 
 def _write_state(models: Path, name: str, state: ModelState) -> ModelState:
-    path = models / name / _STATE
+    path = state_file(models, name)
     if path.exists():
         before = path.read_bytes()
         # A state that cannot be read must not take the place of one that can.

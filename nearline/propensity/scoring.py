@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from nearline.file_stamps import FileStamp, file_stamp
 from nearline.models.loading import Champion, NoChampion, load_champion
+from nearline.models.registry import state_file
 from nearline.propensity.predictor import Predictor, read_predictor
 from nearline.propensity.targets import Target
 from nearline.settings import Settings
@@ -78,11 +80,8 @@ class PropensityScorer:
             if isinstance(found, Champion) or isinstance(self._champion, NoChampion):
                 self._champion = found
 
-    def _read_stamp(self) -> int | None:
-        try:
-            return (self._models / self._name / "state.json").stat().st_mtime_ns
-        except FileNotFoundError:
-            return None
+    def _read_stamp(self) -> FileStamp | None:
+        return file_stamp(state_file(self._models, self._name))
 
     def _load(self) -> Champion[Predictor] | NoChampion:
         return load_champion(self._models, self._name, read_predictor)

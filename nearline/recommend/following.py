@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearline.errors import NearlineError
+from nearline.file_stamps import file_stamp
 from nearline.landing.log_positions import log_identity
 from nearline.log import EVENTS, EventLog, LogUnavailableError, open_log
-from nearline.models import NoChampion, load_champion
+from nearline.models import NoChampion, load_champion, state_file
 from nearline.recommend.arriving import Arriving
 from nearline.recommend.artifacts import read_learnt
 from nearline.recommend.fresh import write_fresh
 from nearline.recommend.running import VISIT_GAP_SECONDS, Running
-from nearline.recommend.serving import file_stamp, fresh_path
+from nearline.recommend.serving import fresh_path
 from nearline.recommend.training import MODEL_NAME
 from nearline.recommend.warehouse import read_open_sessions
 from nearline.replacement import replace_file
@@ -128,7 +129,7 @@ class Follower:
 
     def _follow_champion(self) -> None:
         """Begins anew with the version that serves, from where its data end."""
-        stamp = file_stamp(self._settings.models / MODEL_NAME / "state.json")
+        stamp = file_stamp(state_file(self._settings.models, MODEL_NAME))
         if stamp is None or stamp == self._champion:
             return
         found = load_champion(self._settings.models, MODEL_NAME, read_learnt)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nearline.models import Champion, NoChampion, load_champion
+from nearline.file_stamps import FileStamp, file_stamp
+from nearline.models import Champion, NoChampion, load_champion, state_file
 from nearline.recommend.artifacts import read_learnt
 from nearline.recommend.fresh import BrokenFreshError, Fresh, read_fresh
 from nearline.recommend.recommender import Recommender, make_recommender
@@ -27,8 +28,6 @@ _LOGGER = logging.getLogger(__name__)
 LOOK_EVERY_SECONDS = 1.0
 
 FRESH_FILE = "fresh.npz"
-
-FileStamp = tuple[int, int, int]
 
 
 def fresh_path(settings: "Settings") -> Path:
@@ -78,8 +77,10 @@ class ServingRecommender:
     def refresh(self) -> None:
         """Loads what was replaced since the last look."""
         self._looked_at = self._clock()
-        state = self._settings.models / MODEL_NAME / "state.json"
-        stamps = (file_stamp(state), file_stamp(fresh_path(self._settings)))
+        stamps = (
+            file_stamp(state_file(self._settings.models, MODEL_NAME)),
+            file_stamp(fresh_path(self._settings)),
+        )
         if stamps == self._stamps:
             return
         champion = self._champion(stamps)
@@ -122,12 +123,3 @@ class ServingRecommender:
             return None
         is_its = fresh.model_version == str(champion.card.version)
         return fresh if is_its else None
-
-
-def file_stamp(path: Path) -> FileStamp | None:
-    """Tells one version of a file from the next; None where there is none."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return (found.st_ino, found.st_mtime_ns, found.st_size)
