@@ -7,12 +7,12 @@ those left out. Not here: how an audience leaves (`files`, `webhook`).
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
 from nearline.errors import InputError
-from nearline.privacy.suppression import KeyType, suppressed_keys
+from nearline.privacy.suppression import suppressed_rows
 from nearline.publication.tables import scan, table_path
 from nearline.settings import Settings
 
@@ -69,7 +69,7 @@ def read_audience(settings: Settings, segment: str, purpose: Purpose) -> Audienc
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         _check_segment(connection, release, segment)
-        connection.register("suppressed", _suppressed(settings))
+        connection.register("suppressed", suppressed_rows(settings))
         judged = connection.sql(
             _judged(release, purpose), params={"segment": segment}
         ).to_arrow_table()
@@ -97,17 +97,6 @@ def _check_segment(
         raise InputError(f"SEGMENT must be one of the published segments: {listed}")
 
 
-def _suppressed(settings: Settings) -> pa.Table:
-    types: tuple[KeyType, ...] = get_args(KeyType)
-    keys = [(kind, key) for kind in types for key in suppressed_keys(settings, kind)]
-    return pa.table(
-        {
-            "identifier_type": pa.array([kind for kind, _ in keys], pa.string()),
-            "identifier": pa.array([key for _, key in keys], pa.string()),
-        }
-    )
-
-
 def _judged(release: Path, purpose: Purpose) -> str:
     allows = f"has_{purpose}_consent"
     return f"""
@@ -123,9 +112,12 @@ def _judged(release: Path, purpose: Purpose) -> str:
         identifiers as (
             select
                 identifiers.*,
-                suppressed.identifier is not null as is_suppressed,
+                suppressed.key_value is not null as is_suppressed,
             from {scan(release, "bridge_identities")} as identifiers
-            left join suppressed using (identifier_type, identifier)
+            left join suppressed
+                on
+                    identifiers.identifier_type = suppressed.key_type
+                    and identifiers.identifier = suppressed.key_value
             where identifiers.person_id in (select person_id from members)
         ),
 

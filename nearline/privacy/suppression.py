@@ -64,6 +64,11 @@ def suppressed_keys(settings: Settings, key_type: KeyType) -> list[str]:
     return [row["key_value"] for row in rows if row["key_type"] == key_type]
 
 
+def suppressed_rows(settings: Settings) -> pa.Table:
+    """`key_type, key_value` of all that is listed."""
+    return _load(settings).select(["key_type", "key_value"])
+
+
 def list_digest(settings: Settings) -> str:
     """SHA-256 of the list as it is now; empty where there is none."""
     if not settings.suppression.exists():

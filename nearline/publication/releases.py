@@ -328,13 +328,20 @@ def _copy(warehouse: "duckdb.DuckDBPyConnection", query: str, target: str) -> in
     return int(row[0])
 
 
-def _last_arrival(warehouse: "duckdb.DuckDBPyConnection") -> str | None:
-    # As the macro known_up_to has it: times of snapshots are those of their records.
+def known_up_to(warehouse: "duckdb.DuckDBPyConnection") -> datetime | None:
+    """How far the events reach (UTC, no zone), as the macro of this name has it: times of
+    snapshots are those of their records."""
     rows = warehouse.execute(
         "select coalesce(max(received_at) filter (where session_id is not null), "
         "max(received_at)) from fct_events"
     ).fetchall()
-    return None if rows[0][0] is None else f"{rows[0][0].isoformat()}Z"
+    reached: datetime | None = rows[0][0]
+    return reached
+
+
+def _last_arrival(warehouse: "duckdb.DuckDBPyConnection") -> str | None:
+    reached = known_up_to(warehouse)
+    return None if reached is None else f"{reached.isoformat()}Z"
 
 
 def _last_landings(warehouse: "duckdb.DuckDBPyConnection") -> dict[str, int]:

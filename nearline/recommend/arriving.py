@@ -17,7 +17,7 @@ import pyarrow as pa
 from nearline.errors import NearlineError
 from nearline.live.arrivals import read_arrivals
 from nearline.log import LogRecord
-from nearline.privacy.suppression import suppressed_keys
+from nearline.privacy.suppression import suppressed_rows
 from nearline.publication.live_files import (
     ARRIVALS,
     ARRIVED_FACTS,
@@ -85,15 +85,7 @@ class Arriving:
 
     def follow_suppression(self) -> None:
         """Takes up the suppression list as it is now."""
-        keys = [
-            {"key_type": kind, "key_value": key}
-            for kind in ("visitor", "user", "contact")
-            for key in suppressed_keys(self._settings, kind)  # type: ignore[arg-type]
-        ]
-        schema = pa.schema(
-            [pa.field("key_type", pa.string()), pa.field("key_value", pa.string())]
-        )
-        self._fill(SUPPRESSED, pa.Table.from_pylist(keys, schema))
+        self._fill(SUPPRESSED, suppressed_rows(self._settings))
 
     def touches(
         self, records: Iterable[LogRecord], now: datetime

@@ -5,7 +5,7 @@ personalization as of the event, no bots, nobody who has been put on the suppres
 since. Not here: what is learnt of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from nearline.errors import NearlineError
 from nearline.log.protocol import EVENTS
-from nearline.privacy.suppression import suppressed_keys
+from nearline.privacy.suppression import suppressed_rows
 from nearline.publication.releases import read_manifest
 from nearline.publication.tables import scan
 from nearline.recommend.catalogue import SCHEMA, Catalogue, catalogue_of
@@ -213,12 +213,11 @@ def _reading(settings: "Settings") -> "duckdb.DuckDBPyConnection":
 
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
     connection.execute("set timezone = 'UTC'")
-    keys: Sequence[str] = [
-        *suppressed_keys(settings, "visitor"),
-        *suppressed_keys(settings, "user"),
-    ]
-    connection.register("listed", pa.table({"key": pa.array(keys, pa.string())}))
-    connection.execute("create temp table suppressed as select key from listed")
+    connection.register("listed", suppressed_rows(settings))
+    connection.execute(
+        "create temp table suppressed as select key_value as key from listed "
+        "where key_type in ('visitor', 'user')"
+    )
     return connection
 
 

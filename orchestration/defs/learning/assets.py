@@ -1,10 +1,15 @@
 """What Python learns from the warehouse, written as Parquet for dbt to read back."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from nearline.publication.rebuilds import current_warehouse
 from nearline.settings import load_settings
 from orchestration.lib.locking import RunLock
+
+if TYPE_CHECKING:
+    import duckdb
 
 _SEED = 7
 
@@ -21,20 +26,19 @@ def person_clusters(
     context: dg.AssetExecutionContext, run_lock: RunLock
 ) -> dg.MaterializeResult[None]:
     """DBSCAN's outliers apart, then K-Means; names from the fit before."""
+    from nearline.publication.releases import known_up_to
     from nearline.segments import write_clusters
     from orchestration.lib.plots import bar_plot
 
     settings = load_settings()
-    # `known_up_to`, as the models have it.
-    reached = _warehouse_table(
-        "select coalesce(max(received_at) filter (where session_id is not null), "
-        "max(received_at)) as known_up_to from fct_events"
-    )
+    with _warehouse() as warehouse:
+        behaviour = warehouse.sql("from int_persons__behaviour").to_arrow_table()
+        reached = known_up_to(warehouse)
     clustering = write_clusters(
-        _warehouse_table("select * from int_persons__behaviour"),
+        behaviour,
         settings.models / "person_clusters",
         seed=_SEED,
-        known_up_to=reached["known_up_to"][0].as_py(),
+        known_up_to=reached,
     )
     if clustering.lost is not None:
         context.log.warning(f"clusters: {clustering.lost}")
@@ -95,9 +99,10 @@ def experiment_results(run_lock: RunLock) -> dg.MaterializeResult[None]:
     settings = load_settings()
     with tempfile.TemporaryDirectory() as scratch:
         metrics = Path(scratch) / "metrics.parquet"
-        pq.write_table(
-            _warehouse_table("select * from fct_experiment_metrics"), metrics
-        )
+        with _warehouse() as warehouse:
+            pq.write_table(
+                warehouse.sql("from fct_experiment_metrics").to_arrow_table(), metrics
+            )
         results = write_results(
             metrics,
             settings.models / "experiment_results" / "experiment_results.parquet",
@@ -111,9 +116,8 @@ def experiment_results(run_lock: RunLock) -> dg.MaterializeResult[None]:
     )
 
 
-def _warehouse_table(query: str):  # type: ignore[no-untyped-def]
+def _warehouse() -> "duckdb.DuckDBPyConnection":
+    """For reading; `with` closes it."""
     import duckdb
 
-    path = current_warehouse(load_settings())
-    with duckdb.connect(str(path), read_only=True) as warehouse:
-        return warehouse.sql(query).to_arrow_table()
+    return duckdb.connect(str(current_warehouse(load_settings())), read_only=True)
