@@ -12,6 +12,7 @@ from nearline.models.gate import Judgement, judge
 from nearline.models.loading import Champion, NoChampion, load_champion, load_version
 from nearline.models.registry import (
     ModelState,
+    decide,
     note,
     promote,
     read_state,
@@ -32,6 +33,7 @@ __all__ = [
     "ModelState",
     "NoChampion",
     "Reference",
+    "decide",
     "drift_of",
     "judge",
     "load_champion",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nearline.models.cards import Estimate
+from nearline.estimates import Estimate
 from nearline.models.drift import FeatureDrift
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from nearline.errors import InputError
-from nearline.models.cards import BrokenVersionError, Estimate, ModelCard
+from nearline.estimates import Estimate
+from nearline.models.cards import BrokenVersionError, ModelCard
 from nearline.models.registry import (
     Entry,
     ModelState,

@@ -231,6 +231,15 @@ def rollback(models: Path, name: str, reason: str, now: datetime) -> ModelState:
     raise InputError(f"model {name} has no earlier champion to go back to")
 
 
+def decide(
+    models: Path, name: str, version: int, is_passed: bool, reason: str, now: datetime
+) -> ModelState:
+    """Promotes a version that passed the gate; of another, notes that it was refused."""
+    if is_passed:
+        return promote(models, name, version, reason, now)
+    return note(models, name, "refused", version, reason, now)
+
+
 def note(
     models: Path, name: str, action: Action, version: int, reason: str, now: datetime
 ) -> ModelState:

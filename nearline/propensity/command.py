@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,6 +11,7 @@ import click
 from nearline.cli import print_json
 from nearline.errors import InputError
 from nearline.progress import progress_bar
+from nearline.propensity.targets import SERVICE, TARGETS, find_target
 from nearline.settings import load_settings
 from nearline.training.command import hush_libraries
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
-_TARGETS = ("session", "7d")
 _MOST_ROWS = 1_000_000
 
 _json_option = click.option(
@@ -31,9 +32,9 @@ def _target_option(what: str) -> Callable[[_Command], _Command]:
     return click.option(
         "--target",
         "targets",
-        type=click.Choice(_TARGETS),
+        type=click.Choice(tuple(TARGETS)),
         multiple=True,
-        default=_TARGETS,
+        default=tuple(TARGETS),
         help=f"{what}: purchase later in the session, or within 7 days. Default: both.",
     )
 
@@ -67,7 +68,6 @@ def train(
     """
     from nearline.models.page import build_models_page
     from nearline.propensity.learning import learn
-    from nearline.propensity.targets import find_target
 
     settings = load_settings()
     found = []
@@ -102,7 +102,6 @@ def score(visitor: str, targets: tuple[str, ...], as_json: bool) -> None:
     """Score VISITOR (a pseudonym) by its online features, as known now."""
     from nearline.online.reading import FeatureReader
     from nearline.propensity.scoring import PropensityScorer
-    from nearline.propensity.targets import SERVICE, find_target
 
     settings = load_settings()
     scorers = {key: PropensityScorer(settings, find_target(key)) for key in targets}
@@ -119,15 +118,7 @@ def score(visitor: str, targets: tuple[str, ...], as_json: bool) -> None:
         print_json(
             {
                 "visitor": visitor,
-                "scores": {
-                    key: {
-                        "probability": one.probability,
-                        "version": one.version,
-                        "problems": list(one.problems),
-                        "reason": one.reason,
-                    }
-                    for key, one in scores.items()
-                },
+                "scores": {key: asdict(one) for key, one in scores.items()},
             }
         )
         return

@@ -14,7 +14,7 @@ from nearline.errors import NearlineError
 from nearline.models.cards import ModelCard, ModelFacts
 from nearline.models.gate import Judgement, judge
 from nearline.models.loading import Champion, load_champion
-from nearline.models.registry import note, promote, register
+from nearline.models.registry import decide, register
 from nearline.propensity.predictor import read_predictor, write_predictor
 from nearline.propensity.sizes import DAILY_ROWS
 from nearline.propensity.targets import LABEL, SERVICE, Target, label_query
@@ -81,7 +81,6 @@ def learn(
     """
     from nearline.training.sets import build_training_set
 
-    release = settings.published.resolve()
     with tempfile.TemporaryDirectory(prefix="nearline-propensity-") as scratch:
         # Pseudonyms: gone with the folder, not out of erasure's reach.
         file = Path(scratch) / "rows.parquet"
@@ -92,7 +91,8 @@ def learn(
     trained = train(rows, done.features, target, seed)
     if isinstance(trained, NotTrained):
         return Learnt(target.key, target.model, None, None, False, trained.reason)
-    manifest = read_manifest(release)
+    # Of the release that was read; another may be published by now.
+    manifest = read_manifest(settings.releases / done.release_id)
     card = register(
         settings.models,
         target.model,
@@ -129,21 +129,11 @@ def _decide(
         seed,
         trained.drifts,
     )
-    is_promoted = judgement.is_passed and not is_held
-    if is_promoted:
-        promote(settings.models, target.model, card.version, judgement.reason, now)
-    elif not judgement.is_passed:
-        note(
-            settings.models,
-            target.model,
-            "refused",
-            card.version,
-            judgement.reason,
-            now,
-        )
-    return Learnt(
-        target.key, target.model, card, judgement, is_promoted, judgement.reason
-    )
+    is_passed, reason = judgement.is_passed, judgement.reason
+    if not (is_passed and is_held):
+        decide(settings.models, target.model, card.version, is_passed, reason, now)
+    is_promoted = is_passed and not is_held
+    return Learnt(target.key, target.model, card, judgement, is_promoted, reason)
 
 
 def _facts(

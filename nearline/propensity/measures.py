@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from nearline.models.cards import Estimate
+from nearline.estimates import Estimate
 from nearline.recommend.intervals import percentile_estimate
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nearline.models.cards import Estimate
+from nearline.estimates import Estimate
 from nearline.models.drift import FeatureDrift, drift_of, reference_of
 from nearline.propensity.fitting import Fitter, calibrate, fitters
 from nearline.propensity.inputs import Input, encode_table, find_inputs

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearline.models import ModelFacts, judge, note, promote, register
+from nearline.models import ModelFacts, decide, judge, register
 from nearline.recommend.artifacts import write_learnt
 from nearline.recommend.intervals import Estimate, mean_estimates
 from nearline.recommend.learning import Behaviour, Learnt, Quality, learn
@@ -83,27 +83,24 @@ def train(
         lambda folder: write_learnt(learnt, folder),
         now,
     )
-    is_serving, reason = _decide(quality, seed)
-    if is_serving:
-        promote(settings.models, MODEL_NAME, card.version, reason, now)
-    else:
-        note(settings.models, MODEL_NAME, "refused", card.version, reason, now)
+    is_serving, reason = _judged(quality, seed)
+    decide(settings.models, MODEL_NAME, card.version, is_serving, reason, now)
     advance(0.1)
     return Training(
         version=card.version,
         is_serving=is_serving,
         reason=reason,
         release_id=release.release_id,
-        item_count=len(behaviour.catalogue),
-        person_count=int(np.count_nonzero(_counts(behaviour))),
-        interaction_count=len(behaviour.by_person),
+        item_count=facts.row_counts["items"],
+        person_count=facts.row_counts["persons"],
+        interaction_count=facts.row_counts["interactions"],
         weights=dict(learnt.blend.weights),
         ndcg=facts.metrics.get(_NDCG),
         popularity_ndcg=facts.beside.get("popularity", {}).get(_NDCG),
     )
 
 
-def _decide(quality: Quality, seed: int) -> tuple[bool, str]:
+def _judged(quality: Quality, seed: int) -> tuple[bool, str]:
     """Whether it may serve, and why. With nobody to judge by it may: all that it then
     has is what trends and what is alike."""
     if not len(quality.blend):

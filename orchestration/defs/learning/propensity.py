@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from nearline.propensity.targets import TARGETS
 from nearline.settings import load_settings
 
 if TYPE_CHECKING:
     from nearline.propensity.learning import Learnt
 
 GROUP = "models"
-_TARGETS = ("session", "7d")
 
 
 class TrainingConfig(dg.Config):
@@ -36,17 +36,16 @@ def propensity_models(config: TrainingConfig) -> dg.MaterializeResult[None]:
     from nearline.models.page import build_models_page
     from nearline.propensity.learning import learn
     from nearline.propensity.sizes import DAILY_ROWS
-    from nearline.propensity.targets import find_target
 
     settings = load_settings()
     found = [
         learn(
             settings,
-            find_target(key),
+            target,
             now=datetime.now(UTC),
             max_rows=config.max_rows or DAILY_ROWS,
         )
-        for key in _TARGETS
+        for target in TARGETS.values()
     ]
     return dg.MaterializeResult(
         metadata={
@@ -104,11 +103,11 @@ def propensity_shadow() -> dg.MaterializeResult[None]:
     from dataclasses import asdict
 
     from nearline.propensity.learning import compare_in_shadow
-    from nearline.propensity.targets import find_target
 
     settings, now = load_settings(), datetime.now(UTC)
     found = {
-        key: compare_in_shadow(settings, find_target(key), now=now) for key in _TARGETS
+        key: compare_in_shadow(settings, target, now=now)
+        for key, target in TARGETS.items()
     }
     return dg.MaterializeResult(
         metadata={
