@@ -127,6 +127,23 @@ def across_categories(
     )
 
 
+def strongest_of_both(
+    scores: "csr_array",
+    categories: "Codes",
+    count: int,
+    of_rows: "Codes | None" = None,
+) -> "csr_array":
+    """Of each row the `count` best entries across categories, and as many within.
+
+    Args:
+        of_rows: as in `across_categories`.
+    """
+    across = across_categories(scores, categories, of_rows)
+    within = (scores - across).tocsr()
+    both: csr_array = strongest(across, count) + strongest(within, count)
+    return both.tocsr()
+
+
 def _as_lists(
     starts: "NDArray[np.integer]",
     items: "NDArray[np.integer]",

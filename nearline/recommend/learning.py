@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nearline.recommend.catalogue import Catalogue
-from nearline.recommend.companions import PairCounts, across_categories, count_pairs
-from nearline.recommend.histories import strongest
+from nearline.recommend.companions import PairCounts, count_pairs, strongest_of_both
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.models.blend import Blend, learn_user_blend
 from nearline.recommend.models.protocol import Fitting
@@ -140,11 +139,7 @@ def _weighed_counts(
 
 def _kept_pairs(counted: PairCounts, categories: "Codes") -> PairCounts:
     """Each item's best pairs, of either kind, with their counts as they were."""
-    scores = counted.scores(counted.reference)
-    across = across_categories(scores, categories)
-    kept = strongest(across, PAIRS_KEPT) + strongest(
-        (scores - across).tocsr(), PAIRS_KEPT
-    )
+    kept = strongest_of_both(counted.scores(counted.reference), categories, PAIRS_KEPT)
     kept.data[:] = 1
     pairs: csr_array = counted.pairs.multiply(kept).tocsr()
     return PairCounts(pairs, counted.own, counted.reference, counted.half_life)

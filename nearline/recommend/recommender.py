@@ -57,6 +57,7 @@ class Recommender:
 
     def recommend(self, request: Request, rng: np.random.Generator) -> Answer:
         """A list with sources, reasons and odds; never more than `request.count` items."""
+        count = max(request.count, 0)
         interest, unknown = self._interest(request)
         if not len(self.shelves):
             return Answer((), "empty_catalogue", None, unknown, (), {}, self.versions)
@@ -64,11 +65,11 @@ class Recommender:
         totals = self._totals(sources)
         is_eligible, outcome, relaxed = self._eligible(request, interest)
         scores = apply_rules(totals, is_eligible)
-        candidates = self._candidates(scores, sources, max(request.count, 0))
-        ranked, capped = self._ranked(candidates, scores, max(request.count, 0))
+        candidates = self._candidates(scores, sources, count)
+        ranked, capped = self._ranked(candidates, scores, count)
         shown = explore(
             ranked,
-            min(max(request.count, 0), len(ranked)),
+            min(count, len(ranked)),
             self.policy.exploration_share,
             rng,
         )
@@ -258,10 +259,11 @@ def make_recommender(
         seed: equal scores stand in another order.
         before: shelves of a recommender of the same `learnt`, to save their making.
     """
-    shelves = make_shelves(learnt, fresh, policy or Policy(), before)
+    policy = policy or Policy()
+    shelves = make_shelves(learnt, fresh, policy, before)
     return Recommender(
         shelves=shelves,
-        policy=policy or Policy(),
+        policy=policy,
         versions={
             "recommender": model_version,
             "fresh": None if fresh is None else fresh.as_of_text,

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from nearline.recommend.catalogue import SCHEMA
-from nearline.recommend.companions import PairCounts, across_categories
+from nearline.recommend.companions import PairCounts, strongest_of_both
 from nearline.recommend.fresh import Fresh
-from nearline.recommend.histories import Histories, sparse, strongest
+from nearline.recommend.histories import Histories, sparse
 from nearline.recommend.learning import PAIRS_KEPT
 from nearline.recommend.models.als import AlternatingLeastSquares
 
@@ -165,16 +165,18 @@ class Running:
         count = len(self._codes)
         counted = self._counted(count)
         touched = np.array(sorted(self._own), dtype=np.int32)
-        new_items = [self._new_items[code] for code in sorted(self._new_items)]
+        new_items = pa.Table.from_pylist(
+            [self._new_items[code] for code in sorted(self._new_items)], SCHEMA
+        )
         faded = self._faded(self._as_of, learnt.trending_half_life)
         return Fresh(
             model_version=self._model_version,
             as_of=self._as_of,
             items=touched,
-            lists=self._lists(counted, touched),
+            lists=self._lists(counted, touched, new_items),
             trending=_laid_out(self._trending, count) / faded,
             counts=_laid_out(self._counts, count).astype(np.int64),
-            new_items=pa.Table.from_pylist(new_items, SCHEMA),
+            new_items=new_items,
             new_item_factors=self._new_item_factors(count),
         )
 
@@ -193,26 +195,14 @@ class Running:
         own[: len(trained.own)] += trained.own
         return PairCounts(pairs, own, trained.reference, trained.half_life)
 
-    def _lists(self, counted: PairCounts, touched: "Codes") -> "csr_array":
+    def _lists(
+        self, counted: PairCounts, touched: "Codes", new_items: pa.Table
+    ) -> "csr_array":
         """Of each item touched its best pairs, of either kind."""
+        catalogue = self._learnt.catalogue.extended(new_items)
+        categories = catalogue.attributes.categories
         scores = counted.scores(self._as_of, touched)
-        categories = np.full(scores.shape[1], -1, dtype=np.int32)
-        names: dict[object, int] = {}
-        trained = self._learnt.catalogue.attributes.categories
-        categories[: len(trained)] = trained
-        names |= {
-            str(name): code
-            for code, name in enumerate(
-                self._learnt.catalogue.categories.ids.to_pylist()
-            )
-        }
-        for code, known in self._new_items.items():
-            if (name := known.get("category")) is not None:
-                categories[code] = names.setdefault(name, len(names))
-        across = across_categories(scores, categories, categories[touched])
-        within = (scores - across).tocsr()
-        kept: csr_array = strongest(across, PAIRS_KEPT) + strongest(within, PAIRS_KEPT)
-        return kept.tocsr()
+        return strongest_of_both(scores, categories, PAIRS_KEPT, categories[touched])
 
     def _new_item_factors(self, count: int) -> "Scores":
         """Solved for with the takers' tastes, which follow from what else they viewed."""

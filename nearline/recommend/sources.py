@@ -184,7 +184,7 @@ class Shelves:
         if own < 0:
             return np.zeros(len(self), dtype=np.float32)
         is_other = (categories != own) & (categories >= 0)
-        seen = np.where(is_other, self._row_of(self.together, focus), 0)
+        seen = np.where(is_other, _row_of(self.together, focus), 0)
         match = _cosines(self.match_features, focus)
         affinity = np.append(self.category_affinity[own], np.float32(0))[categories]
         guess = affinity * (1 + match + _up_to_one(self.popularity)) / 3
@@ -197,17 +197,11 @@ class Shelves:
         own = int(categories[focus])
         is_same = categories == own if own >= 0 else np.ones(len(self), dtype=bool)
         alike = np.where(is_same, _cosines(self.features, focus), 0)
-        seen = np.where(is_same, self._row_of(self.together, focus), 0)
+        seen = np.where(is_same, _row_of(self.together, focus), 0)
         alike[focus] = seen[focus] = 0
         return np.float32(_LIKE_BY_CONTENT) * _up_to_one(alike) + np.float32(
             _LIKE_BY_VIEWS
         ) * _up_to_one(seen)
-
-    def _row_of(self, matrix: "csr_array", item: int) -> "Scores":
-        row = np.zeros(len(self), dtype=np.float32)
-        places = slice(matrix.indptr[item], matrix.indptr[item + 1])
-        row[matrix.indices[places]] = matrix.data[places]
-        return row
 
 
 def make_shelves(
@@ -307,11 +301,15 @@ def _padded(values: "NDArray[_Number]", count: int) -> "NDArray[_Number]":
 
 def _cosines(features: "csr_array", item: int) -> "Scores":
     """With the item's own row; rows have length 1 or are empty."""
-    own = np.zeros(features.shape[1], dtype=np.float32)
-    places = slice(features.indptr[item], features.indptr[item + 1])
-    own[features.indices[places]] = features.data[places]
-    cosines: Scores = features @ own
+    cosines: Scores = features @ _row_of(features, item)
     return cosines
+
+
+def _row_of(matrix: "csr_array", item: int) -> "Scores":
+    row = np.zeros(matrix.shape[1], dtype=np.float32)
+    places = slice(matrix.indptr[item], matrix.indptr[item + 1])
+    row[matrix.indices[places]] = matrix.data[places]
+    return row
 
 
 def _up_to_one(scores: "NDArray[np.floating]") -> "Scores":
