@@ -137,12 +137,11 @@ def train(
     problem = _too_few(labels, parts)
     if problem is not None:
         return NotTrained(problem)
-    inputs, left_out = _usable_inputs(table, parts, features)
+    inputs, matrix, left_out = _usable_inputs(table, parts, features)
     if not inputs:
         return NotTrained(
             "no feature has more than one value in the rows to learn from"
         )
-    matrix = encode_table(table, table[MOMENT], inputs)
     leaks = find_leaks(inputs, matrix[parts.learn], labels[parts.learn])
     if leaks:
         return NotTrained("; ".join(leaks))
@@ -191,25 +190,24 @@ def _too_few(labels: "Labels", parts: _Parts) -> str | None:
 
 def _usable_inputs(
     table: pa.Table, parts: _Parts, features: Sequence[str]
-) -> tuple[tuple[Input, ...], dict[str, str]]:
-    """Inputs that vary in the rows learnt from and are steady, and why others are left out.
+) -> tuple[tuple[Input, ...], "Matrix", dict[str, str]]:
+    """Inputs that vary in the rows learnt from and are steady, all rows by them, and why
+    others are left out.
 
     What moves while it is learnt from (a count of 30 days in a shop that is 20 days old)
     is elsewhere again when it is served. Rows whose label is open still tell of that.
     """
-    learning = table.filter(pa.array(parts.learn))
-    inputs = find_inputs(learning, features)
+    inputs = find_inputs(table.filter(pa.array(parts.learn)), features)
     left_out = {
         feature: "no number, or too many different words"
         for feature in features
         if feature not in {one.feature for one in inputs}
     }
-    before = table.filter(pa.array(parts.learn | parts.between))
-    matrix = encode_table(learning, learning[MOMENT], inputs)
-    shifts = _shifts(encode_table(before, before[MOMENT], inputs), inputs)
+    matrix = encode_table(table, table[MOMENT], inputs)
+    shifts = _shifts(matrix[parts.learn | parts.between], inputs)
     usable = []
     for number, one in enumerate(inputs):
-        column = matrix[:, number]
+        column = matrix[parts.learn, number]
         known = column[~np.isnan(column)]
         shift = shifts[one.name]
         if len(known) == 0:
@@ -221,8 +219,9 @@ def _usable_inputs(
                 f"not steady while it is learnt (PSI {shift.index:.2f})"
             )
         else:
-            usable.append(one)
-    return tuple(usable), left_out
+            usable.append(number)
+    chosen = np.ascontiguousarray(matrix[:, usable])
+    return tuple(inputs[number] for number in usable), chosen, left_out
 
 
 def _shifts(matrix: "Matrix", inputs: Sequence[Input]) -> dict[str, FeatureDrift]:
@@ -253,11 +252,8 @@ def _fit_and_measure(
     chosen = min(out_of_fold, key=lambda name: round(out_of_fold[name], 6))
     base_rate = float(learn[1].mean())
     held = matrix[parts.hold]
-    held_out = HeldOut(
-        table.filter(pa.array(parts.hold)),
-        labels[parts.hold],
-        _codes(table.filter(pa.array(parts.hold))[_KEY]),
-    )
+    held_rows = table.filter(pa.array(parts.hold))
+    held_out = HeldOut(held_rows, labels[parts.hold], _codes(held_rows[_KEY]))
     scores = {name: one.scores(held) for name, one in predictors.items()}
     scores[BASE_RATE] = np.full(len(held), base_rate)
     metrics = {

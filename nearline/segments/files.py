@@ -146,7 +146,7 @@ def _card(
             }
             for number in range(model.k)
         ],
-        "dbscan": model.density.as_card(),
+        "dbscan": fields["density"],
         OUTLIER: model.outlier_sentence,
         "memory": model.memory.as_card(),
     }

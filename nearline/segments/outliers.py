@@ -4,7 +4,6 @@ Belongs here: choosing DBSCAN's parameters, its clusters for the card, the noise
 here: the metrics (`behaviour`), K-Means (`clustering`).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -38,17 +37,6 @@ class DensityModel:
     outlier_count: int
     silhouette: float | None
     """Of the dense regions without the noise; null with fewer than two of them."""
-
-    def as_card(self) -> Mapping[str, object]:
-        """As the model's card has it."""
-        return {
-            "eps": self.eps,
-            "eps_criterion": self.eps_criterion,
-            "min_samples": self.min_samples,
-            "cluster_sizes": list(self.cluster_sizes),
-            "outlier_count": self.outlier_count,
-            "silhouette": self.silhouette,
-        }
 
 
 def find_outliers(points: "Matrix", sample: "Matrix") -> tuple["Mask", DensityModel]:

@@ -26,6 +26,8 @@ def person_clusters(
     context: dg.AssetExecutionContext, run_lock: RunLock
 ) -> dg.MaterializeResult[None]:
     """DBSCAN's outliers apart, then K-Means; names from the fit before."""
+    from dataclasses import asdict
+
     from nearline.publication.releases import known_up_to
     from nearline.segments import write_clusters
     from orchestration.lib.plots import bar_plot
@@ -52,7 +54,6 @@ def person_clusters(
             }
         )
     model = clustering.model
-    density = model.density
     rows = [
         {"k": k, "silhouette": silhouette}
         for k, silhouette in model.silhouette_by_k.items()
@@ -74,7 +75,7 @@ def person_clusters(
             ),
             "clusters": dg.MetadataValue.md("\n".join(clusters)),
             "names": names,
-            "dbscan": dg.MetadataValue.json(dict(density.as_card())),
+            "dbscan": dg.MetadataValue.json(asdict(model.density)),
         }
     )
 
