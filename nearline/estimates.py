@@ -10,3 +10,9 @@ class Estimate:
     value: float | None
     ci_low: float | None
     ci_high: float | None
+
+    def in_words(self) -> str:
+        """With its interval; a measure that has none is not shown bare."""
+        if self.value is None or self.ci_low is None or self.ci_high is None:
+            return "not defined"
+        return f"{self.value:.3f} ({self.ci_low:.3f} to {self.ci_high:.3f})"

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from nearline.errors import InputError
-from nearline.estimates import Estimate
 from nearline.models.cards import BrokenVersionError, ModelCard
 from nearline.models.registry import (
     Entry,
@@ -109,7 +108,7 @@ def _view_of(models: Path, name: str) -> _View | None:
         facts=_facts(card),
         measures=tuple(one.replace("_", " ") for one in card.facts.metrics),
         rows=tuple(
-            (label.replace("_", " "), tuple(_words(e) for e in metrics.values()))
+            (label.replace("_", " "), tuple(e.in_words() for e in metrics.values()))
             for label, metrics in (
                 ("this version", card.facts.metrics),
                 *card.facts.beside.items(),
@@ -150,12 +149,6 @@ def _facts(card: ModelCard) -> tuple[tuple[str, str], ...]:
         ("Features", f"{len(facts.features)} of {facts.feature_service or 'its own'}"),
         *((("Kind", kind),) if kind else ()),
     )
-
-
-def _words(estimate: Estimate) -> str:
-    if estimate.value is None or estimate.ci_low is None or estimate.ci_high is None:
-        return "not defined"
-    return f"{estimate.value:.3f} ({estimate.ci_low:.3f} to {estimate.ci_high:.3f})"
 
 
 def _dots(curve: list[Mapping[str, Any]]) -> tuple[tuple[_Dot, ...], str]:

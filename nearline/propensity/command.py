@@ -16,7 +16,6 @@ from nearline.settings import load_settings
 from nearline.training.command import hush_libraries
 
 if TYPE_CHECKING:
-    from nearline.models.cards import Estimate
     from nearline.propensity.learning import Learnt
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
@@ -148,14 +147,8 @@ def _words(one: "Learnt") -> list[str]:
     ]
     for name, metrics in (("this version", facts.metrics), *facts.beside.items()):
         shown = ", ".join(
-            f"{key.replace('_', ' ')} {_estimate(value)}"
+            f"{key.replace('_', ' ')} {value.in_words()}"
             for key, value in metrics.items()
         )
         lines.append(f"  {name.replace('_', ' ')}: {shown}")
     return lines
-
-
-def _estimate(estimate: "Estimate") -> str:
-    if estimate.value is None:
-        return "not defined"
-    return f"{estimate.value:.3f} ({estimate.ci_low:.3f} to {estimate.ci_high:.3f})"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from nearline.dashboards.statistics import wilson_interval
 from nearline.estimates import Estimate
 from nearline.recommend.intervals import percentile_estimate
 
@@ -112,20 +113,15 @@ def calibration_curve(scores: "Matrix", labels: "Labels") -> tuple[CurvePoint, .
     points = []
     for part in np.array_split(order, min(CURVE_BINS, len(order))):
         count, bought = len(part), int(labels[part].sum())
-        low, high = _wilson(bought, count)
+        interval = wilson_interval(bought, count)
+        assert interval is not None
         points.append(
-            CurvePoint(float(scores[part].mean()), bought / count, low, high, count)
+            CurvePoint(
+                mean_score=float(scores[part].mean()),
+                bought_rate=bought / count,
+                ci_low=interval.low,
+                ci_high=interval.high,
+                row_count=count,
+            )
         )
     return tuple(points)
-
-
-def _wilson(hits: int, count: int) -> tuple[float, float]:
-    z = 1.959964
-    rate = hits / count
-    middle = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = (
-        z
-        * np.sqrt(rate * (1 - rate) / count + z**2 / (4 * count**2))
-        / (1 + z**2 / count)
-    )
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
