@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearline.recommend.histories import sparse, strongest
+from nearline.recommend.histories import strongest
+from nearline.recommend.models.content import attribute_entries, unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,21 +43,10 @@ def attribute_matrix(attributes: Sequence["Codes"]) -> "csr_array":
         attributes: one array of codes per attribute (category, brand, price band), each
             with one code per item, -1 where unknown.
     """
-    rows, columns, width = [], [], 0
-    item_count = len(attributes[0])
-    for codes in attributes:
-        known = np.flatnonzero(codes >= 0)
-        rows.append(known)
-        columns.append(codes[known] + width)
-        width += int(codes.max(initial=-1)) + 1
-    row = np.concatenate(rows)
-    norms = np.sqrt(np.bincount(row, minlength=item_count))
-    return sparse(
-        row,
-        np.concatenate(columns),
-        (1 / norms[row]).astype(np.float32),
-        (item_count, max(width, 1)),
+    rows, columns, values, width = attribute_entries(
+        [(codes, 1.0) for codes in attributes]
     )
+    return unit_rows(rows, columns, values, (len(attributes[0]), width))
 
 
 def scores_with_new_items(

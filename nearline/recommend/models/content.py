@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
+    from nearline.recommend.interactions import Codes
     from nearline.recommend.models.protocol import Scores
 
 # How much each attribute says of likeness: squares of the weights are shares of it where
@@ -78,28 +79,44 @@ def attribute_features(
     ]
     if with_category:
         blocks.append((attributes.categories, CATEGORY_WEIGHT))
-    rows: list[NDArray[np.integer]] = []
-    columns: list[NDArray[np.integer]] = []
-    values: list[NDArray[np.float64]] = []
-    width = 0
+    rows, columns, values, width = attribute_entries(blocks)
+    word_rows, words, weights, word_count = _title_words(attributes.titles)
+    return unit_rows(
+        np.concatenate([rows, word_rows]),
+        np.concatenate([columns, words + width]),
+        np.concatenate([values, TITLE_WEIGHT * weights]),
+        (len(attributes), width + word_count),
+    )
+
+
+def attribute_entries(
+    blocks: "Sequence[tuple[Codes, float]]",
+) -> "tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], int]":
+    """Item, feature and weight of each attribute that is known; and how many features.
+
+    Args:
+        blocks: of each attribute its codes by item, -1 where unknown, and its weight.
+    """
+    rows, columns, values, width = [], [], [], 0
     for codes, weight in blocks:
         known = np.flatnonzero(codes >= 0)
         rows.append(known)
-        columns.append(codes[known] + width)
+        columns.append(codes[known].astype(np.int64) + width)
         values.append(np.full(len(known), weight))
         width += int(codes.max(initial=-1)) + 1
-    word_rows, words, weights, word_count = _title_words(attributes.titles)
-    rows.append(word_rows)
-    columns.append(words + width)
-    values.append(TITLE_WEIGHT * weights)
-    row, value = np.concatenate(rows), np.concatenate(values)
-    lengths = np.sqrt(np.bincount(row, value**2, minlength=len(attributes)))
-    return sparse(
-        row,
-        np.concatenate(columns),
-        (value / lengths[row]).astype(np.float32),
-        (len(attributes), max(width + word_count, 1)),
-    )
+    return np.concatenate(rows), np.concatenate(columns), np.concatenate(values), width
+
+
+def unit_rows(
+    rows: "NDArray[np.integer]",
+    columns: "NDArray[np.integer]",
+    values: "NDArray[np.float64]",
+    shape: tuple[int, int],
+) -> "csr_array":
+    """A matrix whose rows are of length 1 or empty; it has at least one column."""
+    lengths = np.sqrt(np.bincount(rows, values**2, minlength=shape[0]))
+    scaled = (values / lengths[rows]).astype(np.float32)
+    return sparse(rows, columns, scaled, (shape[0], max(shape[1], 1)))
 
 
 def _title_words(
