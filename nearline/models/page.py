@@ -146,7 +146,11 @@ def _facts(card: ModelCard) -> tuple[tuple[str, str], ...]:
         ("Moments", f"{facts.data_from or 'none'} to {facts.data_up_to or 'none'}"),
         ("Release and code", f"{facts.release_id}, {facts.code_version}"),
         ("Rows", counts),
-        ("Features", f"{len(facts.features)} of {facts.feature_service or 'its own'}"),
+        *(
+            (("Features", f"{len(facts.features)} of {facts.feature_service}"),)
+            if facts.feature_service
+            else ()
+        ),
         *((("Kind", kind),) if kind else ()),
     )
 
