@@ -2,10 +2,12 @@
 
 Belongs here: from text to a function of named values. The words are SQL's, as in the dbt
 models that define the features: null is "not known", and a condition that comes out as null
-is not met. Nothing is evaluated but the operators listed here; there is no call of Python,
-no attribute, no subquery. Not here: which names there are (`vocabulary`).
+is not met. Unlike in SQL, what cannot be reckoned (a division by zero) is null. Nothing is
+evaluated but the operators listed here; there is no call of Python, no attribute, no
+subquery. Not here: which names there are (`vocabulary`).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +27,8 @@ NOW = "now()"
 _Node: TypeAlias = Any
 
 _MOST_CHARACTERS = 2_000
+# Each costs some frames of the stack when it is reckoned.
+_MOST_LEVELS = 100
 _WORDS: Mapping[Kind, str] = {
     "number": "a number",
     "text": "text",
@@ -126,10 +130,7 @@ def _parse(text: str, kinds: Mapping[str, Kind], wanted: Kind) -> Expression:
     if len(found) != 1 or found[0] is None:
         raise ExpressionError("is empty, or more than one expression; write one")
     names: set[str] = set()
-    try:
-        part = _Compiler(kinds, names).part(found[0])
-    except RecursionError:
-        raise ExpressionError("is nested too deeply; split it") from None
+    part = _Compiler(kinds, names).part(found[0])
     if part.kind != wanted:
         raise ExpressionError(f"is {_WORDS[part.kind]}; it has to be {_WORDS[wanted]}")
     return Expression(text, part.kind, frozenset(names), part.evaluate)
@@ -141,8 +142,18 @@ class _Compiler:
     def __init__(self, kinds: Mapping[str, Kind], names: set[str]) -> None:
         self._kinds = kinds
         self._names = names
+        self._depth = 0
 
     def part(self, node: _Node) -> _Part:
+        self._depth += 1
+        if self._depth > _MOST_LEVELS:
+            raise ExpressionError("is nested too deeply; split it")
+        try:
+            return self._part(node)
+        finally:
+            self._depth -= 1
+
+    def _part(self, node: _Node) -> _Part:
         make = getattr(self, f"on_{node.key}", None)
         if make is None:
             if node.key in _COMPARISONS:
@@ -253,7 +264,7 @@ class _Compiler:
                 f"reckons with {_WORDS[left.kind]} and {_WORDS[right.kind]}; take "
                 "numbers, or times and intervals"
             )
-        reckon = _ARITHMETIC.get(node.key, _divided)
+        reckon = _bounded(_ARITHMETIC.get(node.key, _divided))
         return _Part(kind, _known(reckon, left.evaluate, right.evaluate))
 
     def on_is(self, node: _Node) -> _Part:
@@ -350,6 +361,20 @@ def _known(function: Callable[..., Any], *parts: Evaluate) -> Evaluate:
     def evaluate(values: Values) -> Any:
         found = [part(values) for part in parts]
         return None if None in found else function(*found)
+
+    return evaluate
+
+
+def _bounded(reckon: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """What no number or time can hold is not known."""
+
+    def evaluate(left: Any, right: Any) -> Any:
+        try:
+            found = reckon(left, right)
+        except OverflowError:
+            return None
+        is_number = isinstance(found, int | float)
+        return None if is_number and not math.isfinite(found) else found
 
     return evaluate
 

@@ -7,7 +7,7 @@ budgets (`stages`), or reading itself (`nearline.online.reading`).
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from nearline.decisions.vocabulary import SERVICE
 
@@ -22,6 +22,23 @@ _NOBODY = "v_nobody00"
 
 STORE_AWAY = "store_unavailable"
 STORE_SLOW = "store_slow"
+
+
+class Features(Protocol):
+    """Where a visitor's features come from. May be asked from several threads."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    def open(self) -> bool:
+        """Tries to open it; whether it is open."""
+        ...
+
+    def read(self, visitor_id: str) -> "EntityFeatures | None":
+        """A visitor's features; None while it is not open."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class FeatureSource:

@@ -301,7 +301,15 @@ class _Reading:
 
     def _add_form_problems(self, problem: ValidationError) -> None:
         for error in problem.errors(include_url=False, include_input=False):
-            place = ".".join(str(part) for part in error["loc"] if part != "[key]")
+            where = list(error["loc"])
+            if where[-1:] == ["[key]"]:
+                self._add(
+                    ".".join(map(str, where[:-2])),
+                    "a name is lower-case letters, digits and _, a letter first; write "
+                    "one such as off or yes in quotes",
+                )
+                continue
+            place = ".".join(map(str, where))
             if error["type"] == "extra_forbidden":
                 message = "there is no such field; see docs/decisions-api.md"
             elif error["type"] == "missing":

@@ -28,7 +28,7 @@ from nearline.decisions.decision_events import (
     new_decision_id,
 )
 from nearline.decisions.decision_log import DecisionLog
-from nearline.decisions.features import STORE_AWAY, STORE_SLOW, FeatureSource
+from nearline.decisions.features import STORE_AWAY, STORE_SLOW, Features, FeatureSource
 from nearline.decisions.knowing import Consents, Known, Page, know
 from nearline.decisions.lists import HeldLists, ListSource
 from nearline.decisions.metrics import DecisionMetrics
@@ -112,7 +112,7 @@ class Decider:
         metrics: DecisionMetrics | None = None,
         *,
         policies: PolicySet | None = None,
-        features: FeatureSource | None = None,
+        features: Features | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         ticks: Callable[[], float] = time.perf_counter,
         make_rng: Callable[[], np.random.Generator] = np.random.default_rng,
@@ -131,7 +131,7 @@ class Decider:
         self.metrics = metrics or DecisionMetrics()
         self._policy_stamps = _stamps(settings)
         self.policies = policies if policies is not None else load_policies(settings)
-        self.features = features or FeatureSource(settings)
+        self.features: Features = features or FeatureSource(settings)
         self.lists = ListSource(settings)
         self._clock = clock
         self._ticks = ticks
