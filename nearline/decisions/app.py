@@ -334,10 +334,12 @@ def _add_segments(app: FastAPI, service: _Service, cors: Cors) -> None:
         }
 
     handler = _handler(path, None, answer, service, cors)
-    app.get(path, summary="Segments of a visitor", **takes_visitor("SegmentsAnswer"))(
+    # An id may hold a slash.
+    taken = "/v1/segments/{visitor:path}"
+    app.get(taken, summary="Segments of a visitor", **takes_visitor("SegmentsAnswer"))(
         handler
     )
-    _add_preflight(app, path, cors)
+    _add_preflight(app, taken, cors)
 
 
 def _handler(
