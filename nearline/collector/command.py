@@ -10,7 +10,7 @@ from nearline.collector.config import (
     add_write_key,
     load_collector_config,
 )
-from nearline.collector.workers import address, serve
+from nearline.collector.workers import address, listens, serve
 from nearline.settings import Settings, load_settings
 
 _APP = "nearline.collector.app:create_app_from_environment"
@@ -21,16 +21,7 @@ _APP = "nearline.collector.app:create_app_from_environment"
     epilog="Example: nearline collector --port 8080 --workers 2",
     short_help="Take events over HTTP.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(1, 65_535), default=8080, show_default=True)
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Processes; limits per key count in each.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print where it is as JSON.")
+@listens(8080)
 @click.pass_context
 def collector(
     context: click.Context, host: str, port: int, workers: int, as_json: bool

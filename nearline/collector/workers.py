@@ -4,9 +4,14 @@ import gc
 import os
 import shutil
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
 
 from nearline.settings import Settings
+
+_Command = TypeVar("_Command", bound=Callable[..., None])
 
 # prometheus_client reads it when it is imported, and workers are forks of this process:
 # nothing that imports it may be imported here.
@@ -16,6 +21,35 @@ _SECONDS_TO_FINISH = 15
 _MOST_REQUESTS_AT_ONCE = 1_000
 _GARBAGE_THRESHOLDS = (20_000, 20, 50)
 _SWITCH_SECONDS = 0.0005
+
+
+def listens(port: int) -> Callable[[_Command], _Command]:
+    """Options of a command that serves: `host`, `port`, `workers` and `as_json`."""
+
+    def add(command: _Command) -> _Command:
+        for option in (
+            click.option(
+                "--json", "as_json", is_flag=True, help="Print where it is as JSON."
+            ),
+            click.option(
+                "--workers",
+                type=click.IntRange(1, 64),
+                default=1,
+                show_default=True,
+                help="Processes; limits per key count in each.",
+            ),
+            click.option(
+                "--port",
+                type=click.IntRange(1, 65_535),
+                default=port,
+                show_default=True,
+            ),
+            click.option("--host", default="127.0.0.1", show_default=True),
+        ):
+            command = option(command)
+        return command
+
+    return add
 
 
 def address(host: str, port: int) -> str:

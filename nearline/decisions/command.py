@@ -7,7 +7,7 @@ import click
 
 from nearline.cli import print_json
 from nearline.collector.config import DEVELOPMENT_KEY, Trust
-from nearline.collector.workers import address
+from nearline.collector.workers import address, listens
 from nearline.collector.workers import serve as serve_app
 from nearline.errors import InputError
 from nearline.settings import Settings, load_settings
@@ -27,16 +27,7 @@ _json_option = click.option(
     epilog="Example: nearline serve --port 8090 --workers 2",
     short_help="Answer what to show whom, over HTTP.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(1, 65_535), default=8090, show_default=True)
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Processes; limits per key count in each.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print where it is as JSON.")
+@listens(8090)
 @click.pass_context
 def serve(
     context: click.Context, host: str, port: int, workers: int, as_json: bool
