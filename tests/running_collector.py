@@ -117,7 +117,12 @@ class RunningCollector:
 def running_decisions(home: Path, workers: int = 1) -> Iterator[RunningCollector]:
     """`nearline serve`, likewise; answers at once, and whole after a moment."""
     home.mkdir(parents=True, exist_ok=True)
-    service = RunningCollector(home, free_port(), workers, command="serve")
+    # Patient: a busy machine must not make a fallback of what is whole.
+    patience = {
+        "NEARLINE_DECISION_FEATURES_SECONDS": "20",
+        "NEARLINE_DECISION_RANKING_SECONDS": "20",
+    }
+    service = RunningCollector(home, free_port(), workers, patience, "serve")
     service.start()
     try:
         yield service

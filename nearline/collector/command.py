@@ -10,7 +10,7 @@ from nearline.collector.config import (
     add_write_key,
     load_collector_config,
 )
-from nearline.collector.workers import address, listens, serve
+from nearline.collector.workers import address, listens, names_key_holder, serve
 from nearline.settings import Settings, load_settings
 
 _APP = "nearline.collector.app:create_app_from_environment"
@@ -47,26 +47,12 @@ def collector(
     epilog="Example: nearline collector new-key --source web "
     "--origin https://shop.example",
 )
-@click.option("--source", required=True, help="Name of the source, such as web.")
-@click.option(
-    "--origin",
-    "origins",
-    multiple=True,
-    metavar="URL",
-    help="Origin whose pages may use the key; may be given several times.",
-)
-@click.option(
-    "--trust",
-    type=click.Choice(["browser", "server"]),
-    default="browser",
-    show_default=True,
-)
+@names_key_holder
 @click.option(
     "--without-consent",
     is_flag=True,
     help="Take events that carry no consent to analytics.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the key as JSON.")
 def new_key(
     source: str,
     origins: tuple[str, ...],

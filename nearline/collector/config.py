@@ -179,6 +179,31 @@ def write_config(path: Path, config: BaseModel) -> None:
     path.chmod(0o600)
 
 
+def make_key(source: str) -> str:
+    """A new key whose beginning says of which source it is."""
+    return f"{source[:24]}_{secrets.token_urlsafe(18)}"
+
+
+def holder_of_key(
+    form: type[_Config], origins: Collection[str], **fields: object
+) -> _Config:
+    """The entry of a new key, from what was typed.
+
+    Raises:
+        InputError: the source or an origin is none.
+    """
+    allowed = frozenset(origin.rstrip("/").lower() for origin in origins)
+    try:
+        return form.model_validate({**fields, "allowed_origins": allowed})
+    except ValidationError as problem:
+        field = problem.errors(include_url=False, include_input=False)[0]["loc"][0]
+        raise InputError(
+            "--origin must look like https://shop.example or http://localhost:*"
+            if field == "allowed_origins"
+            else "--source must be lower-case letters, digits and _, and at most 64"
+        ) from None
+
+
 def add_write_key(
     settings: Settings,
     source: str,
@@ -187,22 +212,15 @@ def add_write_key(
     requires_consent: bool = True,
 ) -> str:
     """Makes a write key of `source`, adds it to `collector.json` and returns it."""
-    write_key = f"{source[:24]}_{secrets.token_urlsafe(18)}"
-    try:
-        added = Source(
-            write_key=write_key,
-            source=source,
-            trust=trust,
-            allowed_origins=frozenset(origin.rstrip("/").lower() for origin in origins),
-            requires_consent=requires_consent,
-        )
-    except ValidationError as problem:
-        field = problem.errors(include_url=False, include_input=False)[0]["loc"][0]
-        raise InputError(
-            "--origin must look like https://shop.example or http://localhost:*"
-            if field == "allowed_origins"
-            else "--source must be lower-case letters, digits and _, and at most 64"
-        ) from None
+    write_key = make_key(source)
+    added = holder_of_key(
+        Source,
+        origins,
+        write_key=write_key,
+        source=source,
+        trust=trust,
+        requires_consent=requires_consent,
+    )
     path: Path = settings.collector_config
     kept = load_collector_config(settings) if path.exists() else None
     config = (

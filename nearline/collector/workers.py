@@ -52,6 +52,34 @@ def listens(port: int) -> Callable[[_Command], _Command]:
     return add
 
 
+def names_key_holder(command: _Command) -> _Command:
+    """Options of a command that makes a key: `source`, `origins`, `trust`, `as_json`."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the key as JSON."),
+        click.option(
+            "--trust",
+            type=click.Choice(["browser", "server"]),
+            default="browser",
+            show_default=True,
+            help="A server's key is a secret, and may do more.",
+        ),
+        click.option(
+            "--origin",
+            "origins",
+            multiple=True,
+            metavar="URL",
+            help="Origin whose pages may use the key; may be given several times.",
+        ),
+        click.option(
+            "--source",
+            required=True,
+            help="Name of the source that the visitors come from, such as web.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def address(host: str, port: int) -> str:
     """The URL of a service that listens there."""
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

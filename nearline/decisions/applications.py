@@ -6,10 +6,9 @@ a secret; it may also ask for scores and segments, and name visitors by their ps
 """
 
 import re
-import secrets
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nearline.collector.config import (
     DEVELOPMENT_KEY,
@@ -17,11 +16,12 @@ from nearline.collector.config import (
     Origin,
     Trust,
     WriteKey,
+    holder_of_key,
     is_origin_of,
+    make_key,
     read_config,
     write_config,
 )
-from nearline.errors import InputError
 from nearline.events.contract import Name
 from nearline.settings import Settings
 
@@ -112,21 +112,8 @@ def add_application(
     settings: Settings, source: str, origins: list[str], trust: Trust = "browser"
 ) -> str:
     """Makes a key for `source`, adds it to `applications.json` and returns it."""
-    key = f"{source[:24]}_{secrets.token_urlsafe(18)}"
-    try:
-        added = Application(
-            key=key,
-            source=source,
-            trust=trust,
-            allowed_origins=frozenset(origin.rstrip("/").lower() for origin in origins),
-        )
-    except ValidationError as problem:
-        field = problem.errors(include_url=False, include_input=False)[0]["loc"][0]
-        raise InputError(
-            "--origin must look like https://shop.example or http://localhost:*"
-            if field == "allowed_origins"
-            else "--source must be lower-case letters, digits and _, and at most 64"
-        ) from None
+    key = make_key(source)
+    added = holder_of_key(Application, origins, key=key, source=source, trust=trust)
     kept = load_applications(settings) if settings.applications.exists() else None
     config = (
         kept.model_copy(update={"applications": (*kept.applications, added)})

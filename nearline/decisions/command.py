@@ -7,7 +7,7 @@ import click
 
 from nearline.cli import print_json
 from nearline.collector.config import DEVELOPMENT_KEY, Trust
-from nearline.collector.workers import address, listens
+from nearline.collector.workers import address, listens, names_key_holder
 from nearline.collector.workers import serve as serve_app
 from nearline.errors import InputError
 from nearline.settings import Settings, load_settings
@@ -76,26 +76,7 @@ def serve(
     name="new-key",
     epilog="Example: nearline serve new-key --source web --origin https://shop.example",
 )
-@click.option(
-    "--source",
-    required=True,
-    help="The collector's source that the visitors come from, such as web.",
-)
-@click.option(
-    "--origin",
-    "origins",
-    multiple=True,
-    metavar="URL",
-    help="Origin whose pages may use the key; may be given several times.",
-)
-@click.option(
-    "--trust",
-    type=click.Choice(["browser", "server"]),
-    default="browser",
-    show_default=True,
-    help="A server's key is a secret, and may ask for scores and segments, too.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the key as JSON.")
+@names_key_holder
 def new_key(source: str, origins: tuple[str, ...], trust: Trust, as_json: bool) -> None:
     """Make a key and add it to applications.json; a running service needs a restart."""
     from nearline.decisions.applications import add_application
