@@ -10,8 +10,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from pydantic import ValidationError
-
 from nearline.collector.writing import LogWriter, Records
 from nearline.log.protocol import LogUnavailableError, NewRecord
 
@@ -98,9 +96,10 @@ class DecisionLog:
         for make in makes:
             try:
                 made.append(make())
-            except ValidationError as problem:
-                # A defect of ours: the rest is written all the same.
-                places = {str(error["loc"]) for error in problem.errors()}
-                _LOGGER.error("a decision breaks the contract: %s", sorted(places))
+            except Exception as problem:
+                # A defect of ours: the rest is written all the same. What it says may
+                # quote the record, so its kind is all that is told.
+                kind = type(problem).__name__
+                _LOGGER.error("a decision cannot be recorded (%s)", kind)
                 self._on_dropped(1)
         return made

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import orjson
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -324,6 +325,13 @@ class _Reading:
         place = f"blocks.{name}"
         if form.kind != "items" and form.list_ is not None:
             self._add(f"{place}.list", "only a block of items has one; leave it out")
+        try:
+            orjson.dumps(form.content)
+        except TypeError:
+            self._add(
+                f"{place}.content",
+                "cannot be sent as JSON; take texts, numbers, lists, and names as keys",
+            )
         return Block(
             name=name,
             kind=form.kind,

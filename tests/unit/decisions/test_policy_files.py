@@ -146,6 +146,16 @@ MISTAKES = [
         "shares add up to 1.1",
     ),
     (
+        changed("content: { text: Hello }", "content: { texts: { 1: Hello } }"),
+        "blocks.plain.content",
+        "cannot be sent as JSON",
+    ),
+    (
+        changed("content: { text: Hello }", "content: { picture: !!binary aGVsbG8= }"),
+        "blocks.plain.content",
+        "cannot be sent as JSON",
+    ),
+    (
         changed("arms: { a: {", "arms: { off: {"),
         "policies.own.experiment.arms",
         "write one such as off or yes in quotes",
