@@ -60,6 +60,14 @@ class Settings(BaseSettings):
     served_retention_days: float = Field(default=14, gt=0)
     """How long a logged value is kept."""
 
+    policies: Path | None = None
+    """Folder of the policies that decisions follow. Unset: `policies/` below `home`, and
+    where that is missing the ones that are shipped."""
+    decision_features_seconds: float = Field(default=0.05, gt=0)
+    """How long a decision waits for a visitor's features; then it goes without."""
+    decision_ranking_seconds: float = Field(default=0.1, gt=0)
+    """How long a decision waits for its lists; then it shows what is popular."""
+
     audience_secret: SecretStr | None = None
     """Signs the batches that `nearline audience export --to webhook` posts."""
 
@@ -71,6 +79,15 @@ class Settings(BaseSettings):
     def collector_config(self) -> Path:
         """Write keys, origins and limits of the collector."""
         return self.home / "collector.json"
+
+    @property
+    def applications(self) -> Path:
+        """Keys and limits of the applications that ask for decisions."""
+        return self.home / "applications.json"
+
+    @property
+    def policy_folder(self) -> Path:
+        return self.policies or self.home / "policies"
 
     @property
     def raw(self) -> Path:

@@ -55,6 +55,11 @@ COMMANDS: list[list[str]] = [
     ["recommend", "train"],
     ["recommend", "for"],
     ["recommend", "live"],
+    ["serve"],
+    ["serve", "new-key"],
+    ["decide"],
+    ["policy"],
+    ["policy", "check"],
 ]
 HEAVY = ("pandas", "duckdb", "dagster", "feast", "great_expectations", "sklearn", "dbt")
 
