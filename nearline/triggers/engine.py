@@ -127,6 +127,10 @@ class Engine:
                 is more to read.
         """
         events = list(events)
+        is_due = settled is not None and self._state.next_timer(settled - 1) is not None
+        if not events and not is_due:
+            # Nothing to write: an idle site costs its disk nothing.
+            return
         self._meet(events)
         clock = self.clock
         for event in events:

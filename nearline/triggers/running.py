@@ -196,6 +196,8 @@ class Follower:
                     suppressed_keys(self._settings, "visitor"),
                     suppressed_keys(self._settings, "user"),
                 )
+            # Erased is gone from the journal, too.
+            self._connection.execute("pragma wal_checkpoint(truncate)").fetchall()
             self._suppression = stamp
         return self._facts, self._released
 

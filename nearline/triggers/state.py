@@ -157,10 +157,11 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("begin immediate")
     try:
         yield
+        connection.execute("commit")
     except BaseException:
+        # Also where there was no room to commit: what was begun must not stay open.
         connection.execute("rollback")
         raise
-    connection.execute("commit")
 
 
 class State:
