@@ -5,6 +5,7 @@ Belongs here: the check that a feature can be asked for, and reading it through
 """
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from nearline.online.reading import FeatureReader
 
 _LOGGER = logging.getLogger(__name__)
+
+_TRY_EVERY_SECONDS = 10.0
 
 
 def features_of(trigger: Trigger) -> Iterator[str]:
@@ -60,28 +63,44 @@ def check_features(triggers: Triggers, dbt_project: Path) -> tuple[str, ...]:
 
 
 class LiveFeatures:
-    """A visitor's values in these services now. `close` it."""
+    """A visitor's values in these services now. `close` it.
+
+    Opening takes seconds, so it is done by `open`, and never while a visitor is judged.
+    """
 
     def __init__(self, settings: Settings, services: tuple[str, ...]) -> None:
         self._settings = settings
         self._services = services
         self._readers: list[FeatureReader] = []
+        self._tried_at = float("-inf")
+
+    def open(self) -> None:
+        """Opens the store where it is not open; after a failure not at once again."""
+        now = time.monotonic()
+        if self._readers or now - self._tried_at < _TRY_EVERY_SECONDS:
+            return
+        self._tried_at = now
+        from nearline.online.reading import FeatureReader
+
+        try:
+            for service in self._services:
+                self._readers.append(FeatureReader(self._settings, service))
+        except Exception as problem:
+            self._give_up(problem)
 
     def __call__(self, visitor_id: str) -> Mapping[str, Any] | None:
         """None where the store cannot be asked now."""
+        if not self._readers:
+            return None
         try:
             values: dict[str, Any] = {}
-            for reader in self._opened():
+            for reader in self._readers:
                 [found] = reader.read([visitor_id])
                 values |= found.values
-            return values
-        except NearlineError as problem:
-            _LOGGER.warning("no features: %s", problem)
         except Exception as problem:
-            # Feast raises what its store raises.
-            _LOGGER.warning("no features: %s", type(problem).__name__)
-        self.close()
-        return None
+            self._give_up(problem)
+            return None
+        return values
 
     def close(self) -> None:
         for reader in self._readers:
@@ -89,14 +108,13 @@ class LiveFeatures:
                 reader.close()
         self._readers = []
 
-    def _opened(self) -> "list[FeatureReader]":
-        if not self._readers:
-            from nearline.online.reading import FeatureReader
-
-            self._readers = [
-                FeatureReader(self._settings, service) for service in self._services
-            ]
-        return self._readers
+    def _give_up(self, problem: Exception) -> None:
+        # Feast raises what its store raises, and its text may hold anything.
+        is_ours = isinstance(problem, NearlineError)
+        _LOGGER.warning(
+            "no features: %s", problem if is_ours else type(problem).__name__
+        )
+        self.close()
 
 
 def _service(view: DescribedView) -> str:

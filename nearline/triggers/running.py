@@ -24,10 +24,10 @@ from nearline.log import (
     EVENTS,
     EventLog,
     LogRecord,
-    LogUnavailableError,
     NewRecord,
     open_log,
 )
+from nearline.log.patience import LONGEST_WAIT_SECONDS, try_until_answered
 from nearline.privacy.suppression import suppressed_keys
 from nearline.settings import Settings
 from nearline.triggers.arriving import OWN_SOURCE, read_events
@@ -51,7 +51,6 @@ not pass on its own: an event that is on its way comes before what is due after 
 
 POLL_SECONDS = 0.2
 _LOOK_EVERY_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 10.0
 _KEEP_DONE = timedelta(days=30)
 _KEEP_VISITORS = timedelta(days=400)
 _LOG = "log"
@@ -122,6 +121,8 @@ class Follower:
         self._look_around()
         facts, released = self._follow_release()
         log = self._opened_log()
+        if self._features is not None:
+            self._features.open()
         # Before the log is read: what arrives from here on is not settled.
         now = self._clock()
         records, is_all = self._read(log)
@@ -352,7 +353,7 @@ class Deliveries:
             except Exception as problem:
                 # A file that is away for a moment must not end all deliveries.
                 _LOGGER.error("deliveries wait: %s", type(problem).__name__)
-                self._stopping.wait(_LONGEST_WAIT_SECONDS)
+                self._stopping.wait(LONGEST_WAIT_SECONDS)
 
 
 def deliver_due(
@@ -397,16 +398,9 @@ def follow(
 
     Where the log is away, it is tried again after 0.2 to 10 seconds.
     """
-    wait_seconds = POLL_SECONDS
-    while not stopping.is_set():
-        try:
-            step = follower.step()
-        except LogUnavailableError as problem:
-            _LOGGER.warning("waiting: %s", problem)
-            stopping.wait(wait_seconds)
-            wait_seconds = min(wait_seconds * 2, _LONGEST_WAIT_SECONDS)
-            continue
-        wait_seconds = POLL_SECONDS
+    while (
+        step := try_until_answered(follower.step, stopping, POLL_SECONDS)
+    ) is not None:
         on_step(step)
         if step.is_idle:
             if until_idle:

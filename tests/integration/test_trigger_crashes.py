@@ -15,7 +15,13 @@ from typing import Any
 
 from nearline.triggers.state import state_path
 from tests.smtp_server import running_mail_server
-from tests.unit.triggers.trigger_site import TriggerSite, trigger_site, user, visitor
+from tests.unit.triggers.trigger_site import (
+    TriggerSite,
+    mailing_site,
+    trigger_site,
+    user,
+    visitor,
+)
 from tests.webhook_receiver import SECRET, running_crm
 
 NEARLINE = Path(sys.executable).with_name("nearline")
@@ -58,20 +64,9 @@ def test_killed_at_any_moment_every_trigger_fires_once(tmp_path: Path) -> None:
 def test_a_cart_is_answered_by_an_email_once_and_a_purchase_cancels_it(
     tmp_path: Path,
 ) -> None:
-    addresses = tmp_path / "addresses.csv"
-    addresses.write_text(
-        "user_id,address\n"
-        + "".join(f"{user(who)},{who}@example.org\n" for who in ("anna", "ben"))
-    )
+    addresses = {who: f"{who}@example.org" for who in ("anna", "ben")}
     with running_mail_server() as mail_server:
-        site = trigger_site(
-            tmp_path / "home",
-            trigger_addresses=addresses,
-            smtp_host="127.0.0.1",
-            smtp_port=mail_server.port,
-            smtp_security="none",
-            smtp_from="hello@shop.example",
-        )
+        site = mailing_site(tmp_path / "home", mail_server.port, addresses)
         site.define(
             """
 triggers:

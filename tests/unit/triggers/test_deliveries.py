@@ -15,6 +15,7 @@ from tests.smtp_server import MailServerStub, running_mail_server
 from tests.unit.triggers.trigger_site import (
     NOON,
     TriggerSite,
+    mailing_site,
     trigger_site,
     user,
     visitor,
@@ -69,16 +70,7 @@ def hooked(tmp_path: Path, crm: Crm) -> TriggerSite:
 
 @pytest.fixture
 def mailing(tmp_path: Path, mail_server: MailServerStub) -> TriggerSite:
-    addresses = tmp_path / "addresses.csv"
-    addresses.write_text(f"user_id,address\n{user('anna')},{ADDRESS}\n")
-    site = trigger_site(
-        tmp_path / "home",
-        trigger_addresses=addresses,
-        smtp_host="127.0.0.1",
-        smtp_port=mail_server.port,
-        smtp_security="none",
-        smtp_from="Shop <hello@shop.example>",
-    )
+    site = mailing_site(tmp_path / "home", mail_server.port, {"anna": ADDRESS})
     site.define(MAIL)
     return site
 

@@ -4,8 +4,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from nearline.publication.live_files import facts_file
 from tests.releases import Row
 from tests.unit.triggers.trigger_site import (
     NOON,
@@ -89,18 +92,8 @@ def test_a_first_visit_from_a_campaign(site: TriggerSite) -> None:
 def test_who_is_known_to_the_release_is_not_here_for_the_first_time(
     site: TriggerSite,
 ) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     use(site, "like: first_visit_from_campaign")
-    before = (NOON - timedelta(days=40)).replace(tzinfo=None)
-    rows = {
-        "visitor_id": [ANNA],
-        "event_id": ["old"],
-        "occurred_at": [before],
-        "received_at": [before],
-    }
-    pq.write_table(pa.table(rows), site.settings.published / "live" / "facts.parquet")
+    know_anna(site)
     site.arrive(
         site.event("anna", "page_view", 0, utm_campaign="spring"),
         site.event("ben", "page_view", 0, utm_campaign="spring"),
@@ -110,18 +103,8 @@ def test_who_is_known_to_the_release_is_not_here_for_the_first_time(
 
 
 def test_back_after_a_month_of_which_only_the_release_knows(site: TriggerSite) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     use(site, "like: back_after_long")
-    before = (NOON - timedelta(days=40)).replace(tzinfo=None)
-    rows = {
-        "visitor_id": [ANNA],
-        "event_id": ["old"],
-        "occurred_at": [before],
-        "received_at": [before],
-    }
-    pq.write_table(pa.table(rows), site.settings.published / "live" / "facts.parquet")
+    know_anna(site)
     site.arrive(site.event("anna", "page_view", 0))
     site.step(HOUR)
     assert dues(site) == [0]
@@ -263,3 +246,17 @@ def segments(members: dict[str, datetime | None]) -> dict[str, list[Row]]:
         for device in (who, f"{who}2")
     ]
     return {"fct_segments": periods, "bridge_identities": bridge}
+
+
+def know_anna(site: TriggerSite) -> None:
+    """The release has an event of hers of forty days before."""
+    before = (NOON - timedelta(days=40)).replace(tzinfo=None)
+    row = {
+        "visitor_id": ANNA,
+        "event_id": "old",
+        "occurred_at": before,
+        "received_at": before,
+    }
+    pq.write_table(
+        pa.Table.from_pylist([row]), facts_file(site.settings.published.resolve())
+    )

@@ -160,5 +160,22 @@ def trigger_site(home: Path, **settings: Any) -> TriggerSite:
     return site
 
 
+def mailing_site(
+    home: Path, mail_port: int, addresses: Mapping[str, str]
+) -> TriggerSite:
+    """A site that hands e-mails in at a port of this machine, for accounts by name."""
+    path = home.with_name("addresses.csv")
+    lines = [f"{user(who)},{address}\n" for who, address in addresses.items()]
+    path.write_text("user_id,address\n" + "".join(lines))
+    return trigger_site(
+        home,
+        trigger_addresses=path,
+        smtp_host="127.0.0.1",
+        smtp_port=mail_port,
+        smtp_security="none",
+        smtp_from="Shop <hello@shop.example>",
+    )
+
+
 def _written(seconds: float) -> str:
     return (NOON + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
