@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ class Crm:
     requests: list[dict[str, str]] = field(default_factory=list)
     taken: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By idempotency key."""
+    taken_at: dict[str, float] = field(default_factory=dict)
+    """When each was taken first, by `time.monotonic`."""
 
     def people(self) -> list[str]:
         return [
@@ -46,7 +49,9 @@ def running_crm() -> Iterator[Crm]:
             if given != wanted.hexdigest():
                 answer = 401
             if answer in (200, "lose"):
-                crm.taken[self.headers["Idempotency-Key"]] = json.loads(body)
+                key = self.headers["Idempotency-Key"]
+                crm.taken_at.setdefault(key, time.monotonic())
+                crm.taken[key] = json.loads(body)
             if isinstance(answer, str):
                 self.close_connection = True
                 return
@@ -61,7 +66,12 @@ def running_crm() -> Iterator[Crm]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        # Of the five that it is otherwise, others wait a second each.
+        request_queue_size = 128
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         crm.url = f"http://127.0.0.1:{server.server_port}/audience"
         yield crm

@@ -1,19 +1,16 @@
 """Triggers killed at any moment, and two at once: each fires once, each message arrives."""
 
-import os
 import random
 import sqlite3
 import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nearline.triggers.state import state_path
+from tests.running_triggers import now_event, running_triggers
 from tests.smtp_server import running_mail_server
 from tests.unit.triggers.trigger_site import (
     TriggerSite,
@@ -22,9 +19,8 @@ from tests.unit.triggers.trigger_site import (
     user,
     visitor,
 )
-from tests.webhook_receiver import SECRET, running_crm
+from tests.webhook_receiver import running_crm
 
-NEARLINE = Path(sys.executable).with_name("nearline")
 PATIENCE_SECONDS = 90.0
 VISITORS, KILLS = 240, 4
 
@@ -39,7 +35,7 @@ def test_killed_at_any_moment_every_trigger_fires_once(tmp_path: Path) -> None:
         )
         for _ in range(KILLS):
             before = _fired(site)
-            with _running(site) as process:
+            with running_triggers(site) as process:
                 for _ in range(3):
                     people = rng.sample(range(VISITORS), 20)
                     site.arrive(*(now_event(f"p{one}", "search") for one in people))
@@ -49,7 +45,7 @@ def test_killed_at_any_moment_every_trigger_fires_once(tmp_path: Path) -> None:
                 process.kill()
         everybody = range(VISITORS)
         site.arrive(*(now_event(f"p{one}", "search") for one in everybody))
-        with _running(site) as last:
+        with running_triggers(site) as last:
             _wait_until(lambda: len(crm.taken) == VISITORS)
             assert _ended(last) == 0
     told = Counter(message["visitor_id"] for message in crm.taken.values())
@@ -82,7 +78,7 @@ triggers:
         unsubscribe_url: https://shop.example/unsubscribe
 """
         )
-        with _running(site) as process:
+        with running_triggers(site) as process:
             for who in ("anna", "ben"):
                 site.arrive(_cart_event(who, "add_to_cart"))
             site.arrive(_cart_event("ben", "purchase"))
@@ -105,7 +101,10 @@ def test_of_two_processes_one_works_and_the_other_takes_over(tmp_path: Path) -> 
         "triggers: { hello: { on: { event: search }, "
         "deliver: [{ to: banner, content: x }] } }"
     )
-    with _running(site) as first, _running(site, stderr=subprocess.PIPE) as second:
+    with (
+        running_triggers(site) as first,
+        running_triggers(site, stderr=subprocess.PIPE) as second,
+    ):
         site.arrive(now_event("anna", "search"))
         _wait_until(lambda: len(site.logged("trigger_fired")) == 1)
         first.kill()
@@ -114,46 +113,9 @@ def test_of_two_processes_one_works_and_the_other_takes_over(tmp_path: Path) -> 
         assert _ended(second) == 0
 
 
-def now_event(who: str, name: str, **fields: Any) -> dict[str, Any]:
-    """An event that happens and arrives now."""
-    moment = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return {
-        "event_id": f"{who}_{name}_{random.getrandbits(48):x}",
-        "event_name": name,
-        "schema_version": "1.2",
-        "occurred_at": moment,
-        "received_at": moment,
-        "source": "web",
-        "visitor_id": visitor(who),
-        "consent_analytics": True,
-        "consent_personalization": True,
-        "consent_marketing": True,
-        "consent_notice_version": "1",
-    } | fields
-
-
 def _cart_event(who: str, name: str) -> dict[str, Any]:
     item = {} if name == "purchase" else {"item_id": "kettle"}
     return now_event(who, name, user_id=user(who), **item)
-
-
-@contextmanager
-def _running(
-    site: TriggerSite, stderr: int | None = None
-) -> "Iterator[subprocess.Popen[bytes]]":
-    chosen = site.settings.model_dump(exclude_none=True, exclude_defaults=True)
-    environment = {
-        f"NEARLINE_{name.upper()}": str(value) for name, value in chosen.items()
-    }
-    environment["NEARLINE_TRIGGER_SECRET"] = SECRET.decode()
-    process = subprocess.Popen(
-        [NEARLINE, "triggers", "run"], env={**os.environ, **environment}, stderr=stderr
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _ended(process: "subprocess.Popen[bytes]") -> int:
