@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 from nearline.errors import InputError
@@ -103,6 +104,7 @@ class Follower:
         self._facts: ArrivedFacts | None = None
         self._released: Released | None = None
         self._suppression: FileStamp | None = None
+        self._suppressed: frozenset[str] = frozenset()
         self._looked_at = float("-inf")
         self._forgot_on: object = None
 
@@ -126,7 +128,12 @@ class Follower:
         # Before the log is read: what arrives from here on is not settled.
         now = self._clock()
         records, is_all = self._read(log)
-        events = read_events(facts, records, now)
+        # Of who is suppressed, not even a word on consent is kept.
+        events = [
+            event
+            for event in read_events(facts, records, now)
+            if not {event.visitor_id, event.user_id} & self._suppressed
+        ]
         settled = _milliseconds(now - SETTLING) if is_all else None
         self._state.begin_step()
         engine = Engine(self._state, self.triggers, released, self._features)
@@ -169,16 +176,17 @@ class Follower:
             parts.append(found)
             if len(found) == self._max_records:
                 ends.append((found[-1].appended_at, partition))
-        merged = list(heapq.merge(*parts, key=lambda record: record.appended_at))
-        if not ends:
-            return merged, True
-        until, partition = min(ends)
-        kept = [
-            record
-            for record in merged
-            if record.partition == partition or record.appended_at < until
-        ]
-        return kept, False
+        until, last = min(ends, default=(None, None))
+        if until is not None:
+            # Cut, not picked: a record that is left out is read by the next step.
+            parts = [
+                part
+                if part and part[0].partition == last
+                else list(takewhile(lambda record: record.appended_at < until, part))
+                for part in parts
+            ]
+        merged = heapq.merge(*parts, key=lambda record: record.appended_at)
+        return list(merged), until is None
 
     def _follow_release(self) -> tuple[ArrivedFacts, Released]:
         release = self._settings.published.resolve()
@@ -192,11 +200,11 @@ class Follower:
         stamp = file_stamp(self._settings.suppression)
         if stamp != self._suppression:
             self._facts.follow_suppression()
+            visitors = suppressed_keys(self._settings, "visitor")
+            users = suppressed_keys(self._settings, "user")
+            self._suppressed = frozenset([*visitors, *users])
             with transaction(self._connection):
-                self._state.forget_people(
-                    suppressed_keys(self._settings, "visitor"),
-                    suppressed_keys(self._settings, "user"),
-                )
+                self._state.forget_people(visitors, users)
             # Erased is gone from the journal, too.
             self._connection.execute("pragma wal_checkpoint(truncate)").fetchall()
             self._suppression = stamp

@@ -196,6 +196,8 @@ def test_who_was_suppressed_after_the_firing_is_sent_nothing(
 def test_an_erased_visitor_leaves_the_state(hooked: TriggerSite) -> None:
     suppress(hooked.settings, "visitor", visitor("anna"), "erased", NOON)
     hooked.step(20)
+    hooked.arrive(hooked.event("anna", "consent", 21))
+    hooked.step(30)
     tables = hooked.rows("select name from sqlite_master where type = 'table'")
     assert ("facts",) in tables
     for (table,) in tables:

@@ -1,9 +1,14 @@
 """Events in a log, a clock, and what fires: once, whenever and however it is read."""
 
+import json
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from nearline.log import LogRecord
+from nearline.triggers.running import Follower
 from tests.unit.triggers.trigger_site import TriggerSite, trigger_site, user, visitor
 
 CART = """
@@ -90,6 +95,66 @@ def test_a_purchase_on_another_device_of_the_account_cancels_it(
         site.event("laptop", "purchase", 10 * MINUTE, user_id=account),
     )
     site.step(120 * MINUTE)
+    assert site.firings() == []
+
+
+class TwoPartitions:
+    """Reads a log as if it had two partitions, of which one is ahead."""
+
+    topic = "events"
+
+    def __init__(self, parts: dict[int, list[LogRecord]]) -> None:
+        self._parts = parts
+
+    def partitions(self) -> list[int]:
+        return sorted(self._parts)
+
+    def read(self, partition: int, start: int, limit: int) -> list[LogRecord]:
+        part = self._parts[partition]
+        return [one for one in part if one.offset >= start][:limit]
+
+    def append(self, records: object) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_partitions_are_read_in_the_order_of_arrival_and_nothing_is_skipped(
+    site: TriggerSite,
+) -> None:
+    account = user("anna")
+    added = [
+        site.event("phone", "page_view", at, user_id=account) for at in range(5)
+    ] + [site.event("phone", "add_to_cart", 5, item_id="a", user_id=account)]
+    bought = [
+        site.event("laptop", "page_view", 0.5, user_id=account),
+        site.event("laptop", "purchase", 10, user_id=account),
+    ]
+    parts = {
+        number: [
+            LogRecord(
+                number,
+                offset,
+                # A clock that went back once: the second is before the first.
+                round(datetime.fromisoformat(one["received_at"]).timestamp() * 1000)
+                + (5_000 if (number, offset) == (1, 0) else 0),
+                "key",
+                json.dumps(one).encode(),
+            )
+            for offset, one in enumerate(events)
+        ]
+        for number, events in enumerate((added, bought))
+    }
+    site.now = 120 * MINUTE
+    with closing(Follower(site.settings, clock=site.clock, max_records=2)) as follower:
+        follower._log = TwoPartitions(parts)  # type: ignore[assignment]
+        while not follower.step().is_idle:
+            pass
+    assert site.rows("select place, next_offset from positions order by place") == [
+        (0, "6"),
+        (1, "2"),
+    ]
     assert site.firings() == []
 
 
