@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.unit.triggers.trigger_site import TriggerSite, visitor
+from tests.unit.triggers.trigger_site import TriggerSite, contract_event
 from tests.webhook_receiver import SECRET
 
 NEARLINE = Path(sys.executable).with_name("nearline")
@@ -19,19 +19,8 @@ NEARLINE = Path(sys.executable).with_name("nearline")
 def now_event(who: str, name: str, **fields: Any) -> dict[str, Any]:
     """An event that happens and arrives now."""
     moment = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return {
-        "event_id": f"{who}_{name}_{random.getrandbits(48):x}",
-        "event_name": name,
-        "schema_version": "1.2",
-        "occurred_at": moment,
-        "received_at": moment,
-        "source": "web",
-        "visitor_id": visitor(who),
-        "consent_analytics": True,
-        "consent_personalization": True,
-        "consent_marketing": True,
-        "consent_notice_version": "1",
-    } | fields
+    event_id = f"{who}_{name}_{random.getrandbits(48):x}"
+    return contract_event(event_id, who, name, moment, moment, **fields)
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def test_of_two_processes_one_works_and_the_other_takes_over(tmp_path: Path) -> 
     )
     with (
         running_triggers(site) as first,
-        running_triggers(site, stderr=subprocess.PIPE) as second,
+        running_triggers(site) as second,
     ):
         site.arrive(now_event("anna", "search"))
         _wait_until(lambda: len(site.logged("trigger_fired")) == 1)

@@ -45,6 +45,30 @@ def user(name: str) -> str:
     return f"u_{name.rjust(12, '0')}"
 
 
+def contract_event(
+    event_id: str,
+    who: str,
+    name: str,
+    occurred_at: str,
+    received_at: str,
+    **fields: Any,
+) -> dict[str, Any]:
+    """An event of the contract, of somebody who consents to everything."""
+    return {
+        "event_id": event_id,
+        "event_name": name,
+        "schema_version": "1.2",
+        "occurred_at": occurred_at,
+        "received_at": received_at,
+        "source": "web",
+        "visitor_id": visitor(who),
+        "consent_analytics": True,
+        "consent_personalization": True,
+        "consent_marketing": True,
+        "consent_notice_version": "1",
+    } | fields
+
+
 @dataclass
 class TriggerSite:
     """Seconds are counted from noon; `now` is what the clock shows."""
@@ -71,19 +95,11 @@ class TriggerSite:
     ) -> dict[str, Any]:
         """An event that happened and arrived so many seconds after noon."""
         self._number += 1
-        return {
-            "event_id": f"event_{self._number:05}",
-            "event_name": name,
-            "schema_version": "1.2",
-            "occurred_at": _written(seconds),
-            "received_at": _written(seconds if arrived is None else arrived),
-            "source": "web",
-            "visitor_id": visitor(who),
-            "consent_analytics": True,
-            "consent_personalization": True,
-            "consent_marketing": True,
-            "consent_notice_version": "1",
-        } | fields
+        received = _written(seconds if arrived is None else arrived)
+        event_id = f"event_{self._number:05}"
+        return contract_event(
+            event_id, who, name, _written(seconds), received, **fields
+        )
 
     def arrive(self, *events: Mapping[str, Any]) -> None:
         with closing(open_log(self.settings, EVENTS)) as log:
