@@ -35,6 +35,7 @@ _COMMANDS = {
     "propensity": "nearline.propensity.command:propensity",
     "recommend": "nearline.recommend.command:recommend",
     "serve": "nearline.decisions.command:serve",
+    "triggers": "nearline.triggers.command:triggers",
     "training-set": "nearline.training.command:training_set",
 }
 # What the user can mend; any other operating system error is a bug and shows its trace.
@@ -90,6 +91,7 @@ class _LazyGroup(click.Group):
             ("privacy", "Suppress people, find pseudonyms, rotate the key."),
             ("propensity", "Train what predicts purchases; score a visitor."),
             ("recommend", "Learn, show and measure recommendations."),
+            ("triggers", "Check, run and list triggers; look at their outbox."),
             ("training-set", "Labels, with features as known at each one's moment."),
         ]
         with formatter.section("Commands"):

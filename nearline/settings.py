@@ -71,6 +71,32 @@ class Settings(BaseSettings):
     audience_secret: SecretStr | None = None
     """Signs the batches that `nearline audience export --to webhook` posts."""
 
+    trigger_files: Path | None = None
+    """Folder of the YAML files that say what triggers there are; by default
+    `triggers` in the home."""
+    trigger_secret: SecretStr | None = None
+    """Signs what triggers post to webhooks."""
+    trigger_addresses: Path | None = None
+    """CSV of `user_id,address` for e-mails, read when one is sent and kept nowhere."""
+    smtp_host: str | None = None
+    smtp_port: int = Field(default=587, ge=1, le=65_535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    """`none` only for a server on this machine."""
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_from: str | None = None
+    """Who e-mails are from, such as `Shop <hello@shop.example>`."""
+
+    @property
+    def triggers(self) -> Path:
+        """Where triggers are defined."""
+        return self.trigger_files or self.home / "triggers"
+
+    @property
+    def trigger_state(self) -> Path:
+        """What triggers remember, and the outbox."""
+        return self.home / "trigger_state"
+
     @property
     def log(self) -> Path:
         return self.home / "log"
