@@ -10,6 +10,7 @@
     'ftr_person__cart',
     'ftr_person__recency',
     'ftr_person__recent',
+    'ftr_person__segments',
     'ftr_visitor__activity_1h',
     'ftr_visitor__activity_24h',
     'ftr_visitor__activity_30d',
