@@ -230,8 +230,9 @@ class Processor:
         arrivals = read_arrivals(records, looked_at)
         now = self._settled(looked_at - self._settling, arrivals, is_behind)
         if now - self._expired_at >= _EXPIRE_EVERY:
-            views = [*self._release.views, *self._release.of_runs]
-            expire_values(self._values, [view.stored for view in views], now)
+            stored = [view.stored for view in self._release.views]
+            stored += [view.stored for view in self._release.of_runs]
+            expire_values(self._values, stored, now)
             self._expired_at = now
         if not records and not self._is_anything_due(now):
             return Batch()
@@ -353,8 +354,8 @@ class Processor:
         self._state.adopt(release, identity, positions, visitor_models)
         self._connection.execute("delete from served")
         of_runs = run_views(definitions, views)
-        for view in (*views, *of_runs):
-            self._values.prepare(view.stored)
+        for stored in [*(v.stored for v in views), *(v.stored for v in of_runs)]:
+            self._values.prepare(stored)
         return _Release(
             release, views, of_runs, models[ARRIVED_FACTS].sql, models[ACCOUNTS].sql
         )

@@ -21,6 +21,7 @@
     'ftr_visitor__distincts_7d',
     'ftr_visitor__intent',
     'ftr_visitor__latest',
+    'ftr_visitor__propensity',
     'ftr_visitor__recency',
     'ftr_visitor__recent',
     'ftr_visitor__session',
