@@ -216,7 +216,7 @@ def test_segments_are_served_of_whoever_allows_it_and_no_score_without_a_model(
     assert found["primary_segment"] == [row[1] for row in expected]
     counts = [None if one is None else len(one) for one in found["segments"]]
     assert counts == [row[2] for row in expected]
-    assert found["cluster"] == [row[3] for row in expected]
+    assert found["behaviour_cluster"] == [row[3] for row in expected]
     assert set(found["purchase_propensity_7d"]) == {None}
 
 

@@ -1,5 +1,9 @@
 {%- set values = [
-    'primary_segment', 'primary_segment_since', 'segments', 'cluster', 'cluster_since'
+    'primary_segment',
+    'primary_segment_since',
+    'segments',
+    'behaviour_cluster',
+    'behaviour_cluster_since',
 ] -%}
 
 with
@@ -89,12 +93,12 @@ compared as (
     select
         visitors_and_gone.*,
         len(visitors_and_gone.segments) > 0
-        or visitors_and_gone.cluster is not null as is_in_any,
+        or visitors_and_gone.behaviour_cluster is not null as is_in_any,
         rows_latest.event_timestamp as said_at,
         {% for value in values -%}
-        visitors_and_gone.{{ value }} is distinct from rows_latest.{{ value }}
-        {{ 'or ' if not loop.last }}
-        {%- endfor -%}
+        {{ 'or ' if not loop.first -}}
+        (visitors_and_gone.{{ value }} is distinct from rows_latest.{{ value }})
+        {% endfor -%}
         as is_changed,
     from visitors_and_gone
     left join rows_latest

@@ -87,7 +87,7 @@ visitors as (
     qualify
         row_number() over (
             partition by identities.person_id
-            order by visitors_seen.last_received_at desc, identities.visitor_id
+            order by visitors_seen.last_received_at desc, identities.visitor_id asc
         ) <= {{ var('max_visitors_per_person') }}
 
 ),
@@ -112,8 +112,8 @@ clusters_of_persons as (
 
     select
         person_id,
-        segment as cluster,
-        valid_from as cluster_since,
+        segment as behaviour_cluster,
+        valid_from as behaviour_cluster_since,
     from segments
     where segment_kind = 'cluster'
 
@@ -126,8 +126,8 @@ final as (
         rules_of_persons.primary_segment,
         rules_of_persons.primary_segment_since,
         coalesce(rules_of_persons.segments, []) as segments,
-        clusters_of_persons.cluster,
-        clusters_of_persons.cluster_since,
+        clusters_of_persons.behaviour_cluster,
+        clusters_of_persons.behaviour_cluster_since,
     from visitors
     left join rules_of_persons
         on visitors.person_id = rules_of_persons.person_id

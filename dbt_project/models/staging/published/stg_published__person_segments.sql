@@ -15,8 +15,8 @@ published as (
             'primary_segment': 'varchar',
             'primary_segment_since': 'timestamp',
             'segments': 'varchar[]',
-            'cluster': 'varchar',
-            'cluster_since': 'timestamp',
+            'behaviour_cluster': 'varchar',
+            'behaviour_cluster_since': 'timestamp',
         }
     ) }}
 
