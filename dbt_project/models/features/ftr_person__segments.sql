@@ -92,14 +92,17 @@ compared as (
 
     select
         visitors_and_gone.*,
-        len(visitors_and_gone.segments) > 0
-        or visitors_and_gone.behaviour_cluster is not null as is_in_any,
+        (
+            len(visitors_and_gone.segments) > 0
+            or visitors_and_gone.behaviour_cluster is not null
+        ) as is_in_any,
         rows_latest.event_timestamp as said_at,
-        {% for value in values -%}
-        {{ 'or ' if not loop.first -}}
-        (visitors_and_gone.{{ value }} is distinct from rows_latest.{{ value }})
-        {% endfor -%}
-        as is_changed,
+        (
+            {% for value in values -%}
+            {{ 'or ' if not loop.first -}}
+            (visitors_and_gone.{{ value }} is distinct from rows_latest.{{ value }})
+            {% endfor %}
+        ) as is_changed,
     from visitors_and_gone
     left join rows_latest
         on visitors_and_gone.visitor_id = rows_latest.visitor_id

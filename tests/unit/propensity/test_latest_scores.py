@@ -1,6 +1,7 @@
 """What a run says of everybody: who is scored again, and the same as in a request."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from nearline.propensity.latest_scores import (
     LatestScores,
     write_latest_scores,
 )
+from nearline.propensity.learning import told_in_time
 from nearline.propensity.predictor import Network, Predictor, write_predictor
 from nearline.propensity.scoring import PropensityScorer
 from nearline.propensity.targets import SERVICE
@@ -219,6 +221,15 @@ def test_scores_are_those_that_a_request_gets_of_the_same_features(shop: Shop) -
     assert len({row["probability"] for row in shop.rows().values()}) == 3
 
 
+def test_models_learn_from_nothing_that_runs_alone_tell() -> None:
+    of_runs = view(
+        "ftr_visitor__propensity", Feature("score", "double"), freshness_seconds=None
+    )
+    names = ["view_count", "score", "channel"]
+
+    assert told_in_time(names, [*VIEWS[:2], of_runs]) == ["view_count", "channel"]
+
+
 def test_scored_again_is_whom_something_changed_of(shop: Shop) -> None:
     before = NOON - timedelta(hours=2)
     version = shop.promote(predictor())
@@ -329,21 +340,13 @@ def test_a_shop_without_data_has_no_scores(shop: Shop) -> None:
     assert shop.rows() == {}
 
 
-def test_a_model_that_needs_no_feature_scores_all_the_same(shop: Shop) -> None:
+def test_a_model_of_features_that_are_gone_scores_all_the_same(shop: Shop) -> None:
     shop.visitor("v_ada")
-    of_nothing = Predictor(
-        (Input("gone", "gone", "number"),),
-        Network(
-            is_logged=np.array([False]),
-            means=np.zeros(1),
-            scales=np.ones(1),
-            missing=np.zeros(0, np.int32),
-            weights=(np.zeros((1, 1)),),
-            biases=(np.zeros(1),),
-        ),
-    )
-    shop.promote(of_nothing)
+    gone = tuple(replace(one, feature=f"gone_{one.feature}") for one in INPUTS)
+    shop.promote(replace(predictor(), inputs=gone))
 
     shop.score()
 
-    assert shop.rows()["v_ada"]["probability"] == 0.5
+    scorer = PropensityScorer(shop.settings, TARGET)
+    of_nothing = scorer.score({}, NOON.replace(tzinfo=UTC)).probability
+    assert shop.rows()["v_ada"]["probability"] == pytest.approx(of_nothing, abs=1e-15)
