@@ -195,7 +195,11 @@ def test_segments_are_served_of_whoever_allows_it_and_no_score_without_a_model(
         select
             identifier,
             max(segment) filter (is_allowed and is_primary),
-            case when is_allowed then count(*) filter (segment_kind = 'rule') end,
+            -- Nobody says anything of who is in nothing.
+            case
+                when is_allowed and count(segment) > 0
+                    then count(*) filter (segment_kind = 'rule')
+            end,
             max(segment) filter (is_allowed and segment_kind = 'cluster'),
             is_allowed,
         from {bridge_identities}
