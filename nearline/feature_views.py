@@ -6,6 +6,7 @@ there without this package, and this package does not read YAML by rules of its 
 """
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,6 +61,11 @@ class DescribedView:
         """The columns that identify a row of the table."""
         return (self.join_key, "event_timestamp")
 
+    @property
+    def is_kept_live(self) -> bool:
+        """Whether live values are promised; else a run alone can tell them."""
+        return self.freshness_seconds is not None
+
 
 def find_feature_views(dbt_project: Path) -> tuple[DescribedView, ...]:
     """Every feature view that `dbt_project` describes, the shortest window first.
@@ -92,6 +98,18 @@ def find_feature_views(dbt_project: Path) -> tuple[DescribedView, ...]:
         )
         for model in found
     )
+
+
+def views_of_service(
+    views: Sequence[DescribedView], service: str
+) -> tuple[DescribedView, ...]:
+    """What `service` offers: of each view the highest version that names it."""
+    chosen = {
+        view.alias: view
+        for view in sorted(views, key=lambda view: view.version)
+        if service in view.services
+    }
+    return tuple(view for view in views if chosen.get(view.alias) is view)
 
 
 def join_key(entity: str) -> str:

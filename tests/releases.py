@@ -801,7 +801,11 @@ def _feature_tables() -> Tables:
         "varchar[]": ["sku-00123"],
         "bigint[]": [1],
     }
-    named = {"last_page_type": "product", "last_item_category": "shoes"}
+    named = {
+        "last_page_type": "product",
+        "last_item_category": "shoes",
+        "purchase_propensity_7d": 0.25,
+    }
     return {
         view.model: [
             {

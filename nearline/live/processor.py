@@ -31,7 +31,7 @@ from nearline.file_stamps import FileStamp, file_stamp
 from nearline.landing.log_positions import log_identity
 from nearline.live.arrivals import Arrivals, read_arrivals
 from nearline.live.state import State
-from nearline.live.views import LiveView, live_views
+from nearline.live.views import LiveView, RunView, live_views, run_views
 from nearline.log import EVENTS, EventLog, LogRecord, open_log
 from nearline.online.definitions import FEATURE_REPO, load_definitions
 from nearline.online.encoding import encode_rows
@@ -119,6 +119,7 @@ class Batch:
 class _Release:
     folder: Path
     views: list[LiveView]
+    of_runs: list[RunView]
     facts_sql: str
     accounts_sql: str
     off: set[str] = field(default_factory=set)
@@ -230,7 +231,9 @@ class Processor:
         arrivals = read_arrivals(records, looked_at)
         now = self._settled(looked_at - self._settling, arrivals, is_behind)
         if now - self._expired_at >= _EXPIRE_EVERY:
-            expire_values(self._values, [v.stored for v in self._release.views], now)
+            stored = [view.stored for view in self._release.views]
+            stored += [view.stored for view in self._release.of_runs]
+            expire_values(self._values, stored, now)
             self._expired_at = now
         if not records and not self._is_anything_due(now):
             return Batch()
@@ -351,9 +354,12 @@ class Processor:
         visitor_models = sorted({v.model.name for v in views if v.is_of_visitors})
         self._state.adopt(release, identity, positions, visitor_models)
         self._connection.execute("delete from served")
-        for view in views:
-            self._values.prepare(view.stored)
-        return _Release(release, views, models[ARRIVED_FACTS].sql, models[ACCOUNTS].sql)
+        of_runs = run_views(definitions, views)
+        for stored in [*(v.stored for v in views), *(v.stored for v in of_runs)]:
+            self._values.prepare(stored)
+        return _Release(
+            release, views, of_runs, models[ARRIVED_FACTS].sql, models[ACCOUNTS].sql
+        )
 
     def _follow_suppression(self) -> None:
         """Takes up a change of the suppression list, and forgets whom it names."""
@@ -374,6 +380,13 @@ class Processor:
                     # earlier moment would not be written.
                     whose = {*gone, *(others if view.is_of_persons else ())}
                     self._forget_values(view, sorted(whose))
+            for of_run in self._release.of_runs:
+                if of_run.is_of_visitors:
+                    # Known again with the next run, which is a rebuild.
+                    whose = {*gone, *(others if of_run.is_of_persons else ())}
+                    self._values.delete(
+                        of_run.stored, [of_run.encode_key(v) for v in sorted(whose)]
+                    )
         self._suppression = found
 
     def _follow_unlinks(self) -> None:

@@ -49,6 +49,20 @@ class LiveView:
         return self.join_key == "visitor_id"
 
 
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One Feast view whose values runs alone renew: live, they only expire and go."""
+
+    stored: StoredView
+    join_key: str
+    encode_key: "Callable[[str], bytes]"
+    is_of_persons: bool
+
+    @property
+    def is_of_visitors(self) -> bool:
+        return self.join_key == "visitor_id"
+
+
 def live_views(
     definitions: Definitions, models: Mapping[str, LiveModel]
 ) -> list[LiveView]:
@@ -67,8 +81,7 @@ def _live_views(
     for view in views:
         source: ViewSource = view_source(view, entities)
         model = models.get(Path(source.table).name)
-        meta = model.meta.get("feature_view", {}) if model else {}
-        if model is None or meta.get("freshness_seconds") is None:
+        if model is None or not model.is_kept_live:
             continue
         kinds = {field.name: field.dtype.to_value_type() for field in view.features}
         yield LiveView(
@@ -80,6 +93,26 @@ def _live_views(
             fingerprint=fingerprint(source),
             kinds={name: kinds[name] for name in source.features},
             encode_key=key_encoder(source.join_key),
-            tile_minutes=meta.get("tile_minutes"),
-            is_of_persons=view.entities == ["person"],
+            tile_minutes=model.meta["feature_view"].get("tile_minutes"),
+            is_of_persons=_is_of_persons(view),
         )
+
+
+def _is_of_persons(view: "FeatureView") -> bool:
+    return list(view.entities) == ["person"]
+
+
+def run_views(definitions: Definitions, live: Iterable[LiveView]) -> list[RunView]:
+    """The views that are none of `live`, in the order of their names."""
+    entities = {entity.name: entity for entity in definitions.entities}
+    names = {view.name for view in live}
+    return [
+        RunView(
+            stored=stored_view(view, entities.values()),
+            join_key=(key := view_source(view, entities).join_key),
+            encode_key=key_encoder(key),
+            is_of_persons=_is_of_persons(view),
+        )
+        for view in sorted(definitions.views, key=lambda view: view.name)
+        if view.name not in names
+    ]

@@ -5,12 +5,14 @@ Belongs here: what is read, what the gate is asked, what the card says. Not here
 """
 
 import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from nearline.errors import NearlineError
+from nearline.feature_views import DescribedView, find_feature_views
 from nearline.models.cards import ModelCard, ModelFacts
 from nearline.models.gate import Judgement, judge
 from nearline.models.loading import Champion, load_champion
@@ -88,7 +90,12 @@ def learn(
             settings, label_query(target, max_rows), SERVICE, file, now=now
         )
         rows = _read(file)
-    trained = train(rows, done.features, target, seed)
+    trained = train(
+        rows,
+        told_in_time(done.features, find_feature_views(settings.dbt_project)),
+        target,
+        seed,
+    )
     if isinstance(trained, NotTrained):
         return Learnt(target.key, target.model, None, None, False, trained.reason)
     # Of the release that was read; another may be published by now.
@@ -102,6 +109,19 @@ def learn(
         now,
     )  # fmt: skip
     return _decide(settings, target, trained, card, seed, now, is_held)
+
+
+def told_in_time(features: Sequence[str], views: Iterable[DescribedView]) -> list[str]:
+    """Those of `features` that a request can go by: what runs alone tell may be a day old.
+    Among it are the scores themselves: a model that learnt from them would follow its own
+    past."""
+    told_by_runs = {
+        feature.name
+        for view in views
+        if not view.is_kept_live
+        for feature in view.features
+    }
+    return [name for name in features if name not in told_by_runs]
 
 
 def _read(file: Path) -> Any:

@@ -37,6 +37,12 @@ class LiveModel:
     sql: str
     meta: dict[str, Any]
 
+    @property
+    def is_kept_live(self) -> bool:
+        """Whether its view promises live values; what a run alone can tell has none."""
+        view = self.meta.get("feature_view", {})
+        return view.get("freshness_seconds") is not None
+
 
 def facts_file(release: Path) -> Path:
     return release / FOLDER / "facts.parquet"
@@ -96,7 +102,7 @@ def write_live_files(warehouse: "duckdb.DuckDBPyConnection", draft: Path) -> Non
 def _write_timers(
     warehouse: "duckdb.DuckDBPyConnection", draft: Path, models: list[LiveModel]
 ) -> None:
-    """Runs every model from the last arrival on: its first later row is a timer."""
+    """Runs every live model from the last arrival on: its first later row is a timer."""
     warehouse.execute(
         f"create or replace temp view {CLOCK} as "
         "select max(received_at) as known_from, "
@@ -107,7 +113,7 @@ def _write_timers(
         "(model varchar, entity_id varchar, due_at timestamp)"
     )
     for model in models:
-        if "feature_view" in model.meta:
+        if model.is_kept_live:
             key = join_key(model.meta["feature_view"]["entity"])
             warehouse.execute(
                 f"insert into timers select '{model.name}', {key}, "

@@ -18,6 +18,7 @@ _WORDS = {
     "raw_nearline_expectations": "raw files (Great Expectations)",
     "raw_rees46_expectations": "raw REES46 files (Great Expectations)",
     "learned__person_clusters": "clusters (K-Means)",
+    "learned__visitor_scores": "scores (propensity)",
     "learned__experiment_results": "experiments (inference)",
     "candidate_release": "candidate release",
     "release_expectations": "the candidate (Great Expectations)",

@@ -66,11 +66,12 @@ class FeatureSql:
 
 
 def compiled_features(target: Path) -> list[FeatureSql]:
-    """All feature models, as dbt compiled them last into its folder `target`."""
+    """All feature models that are kept live, as dbt compiled them last into `target`."""
     manifest = json.loads((target / "manifest.json").read_text())
     found = []
     for node in manifest["nodes"].values():
-        if node["resource_type"] == "model" and node["name"].startswith("ftr_"):
+        view = node["config"].get("meta", {}).get("feature_view") or {}
+        if node["resource_type"] == "model" and view.get("freshness_seconds"):
             sql = _RELATION.sub(r"\1", node["compiled_code"])
             assert not _ANY_RELATION.findall(sql), node["name"]
             found.append(FeatureSql(node["name"], sql))

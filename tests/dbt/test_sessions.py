@@ -24,6 +24,7 @@ OF_SNAPSHOTS = {
     "fct_order_items",
     "fct_orders",
     "fct_segments",
+    "ftr_person__segments",
     "int_events__deduplicated",
     "int_events__sessionized",
     "ops_collection_audit",

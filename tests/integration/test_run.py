@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -145,7 +147,8 @@ def test_python_snippet_of_the_readme_works_as_pasted(
     assert visitor in done.stdout
 
 
-def test_online_values_are_the_latest_published_rows(home: Home) -> None:
+def served(home: Home, visitors: Sequence[str]) -> dict[str, list[Any]]:
+    """What a stock Feast client reads of these visitors, by feature."""
     code = (
         "import json, sys\n"
         "from feast import FeatureStore\n"
@@ -155,25 +158,25 @@ def test_online_values_are_the_latest_published_rows(home: Home) -> None:
         "found = store.get_online_features(service, rows).to_dict()\n"
         "print(json.dumps(found, default=str))"
     )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(home.settings.online), json.dumps(visitors)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, list[Any]] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def test_online_values_are_the_latest_published_rows(home: Home) -> None:
     latest = home.published(
         "select visitor_id, page_view_count_30d, engaged_seconds_30d "
         "from {ftr_visitor__activity_30d} "
         "qualify row_number() over (partition by visitor_id order by event_timestamp desc)"
         " = 1 order by 1"
     )
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            code,
-            str(home.settings.online),
-            json.dumps([r[0] for r in latest]),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = json.loads(done.stdout.strip().splitlines()[-1])
+
+    found = served(home, [row[0] for row in latest])
 
     assert found["page_view_count_30d"] == [row[1] for row in latest]
     assert found["engaged_seconds_30d"] == [row[2] for row in latest]
@@ -213,6 +216,51 @@ def test_decisions_are_served_from_what_the_run_published(home: Home) -> None:
         name
         for (name,) in home.published("select distinct segment from {fct_segments}")
     }
+
+
+def test_segments_are_served_of_whoever_allows_it_and_no_score_without_a_model(
+    home: Home,
+) -> None:
+    expected = home.published(
+        """
+        with persons as (
+            select
+                person_id,
+                bool_and(has_personalization_consent) as is_allowed,
+                bool_or(is_stated and not has_personalization_consent) as is_refused,
+            from {dim_consents}
+            group by person_id
+        )
+        select
+            identifier,
+            max(segment) filter (is_allowed and is_primary),
+            -- Nobody says anything of who is in nothing.
+            case
+                when is_allowed and count(segment) > 0
+                    then count(*) filter (segment_kind = 'rule')
+            end,
+            max(segment) filter (is_allowed and segment_kind = 'cluster'),
+            is_allowed,
+        from {bridge_identities}
+        inner join persons using (person_id)
+        left join (from {fct_segments} where is_current) as segments using (person_id)
+        where
+            identifier_type = 'visitor'
+            and (is_allowed or is_refused)
+            and identifier in (select visitor_id from {ftr_visitor__latest})
+        group by identifier, is_allowed
+        order by identifier
+        """
+    )
+
+    found = served(home, [row[0] for row in expected])
+
+    assert {row[4] for row in expected} == {True, False}
+    assert found["primary_segment"] == [row[1] for row in expected]
+    counts = [None if one is None else len(one) for one in found["segments"]]
+    assert counts == [row[2] for row in expected]
+    assert found["behaviour_cluster"] == [row[3] for row in expected]
+    assert set(found["purchase_propensity_7d"]) == {None}
 
 
 def test_planted_address_stops_the_run_before_any_table_holds_it(home: Home) -> None:

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from nearline.errors import InputError
-from nearline.feature_views import DescribedView, Feature, Rule, find_feature_views
+from nearline.feature_views import (
+    DescribedView,
+    Feature,
+    Rule,
+    find_feature_views,
+    views_of_service,
+)
 from tests.described_views import ONE_HOUR, Description, described, write_project
 
 
@@ -58,6 +64,48 @@ def test_views_are_told_by_the_length_of_their_window(tmp_path: Path) -> None:
     ]
     found = find_feature_views(write_project(tmp_path, *models))
     assert [view.alias for view in found] == ["minutes", "day", "week", "all"]
+
+
+def test_a_service_offers_of_each_view_the_highest_version_that_names_it(
+    tmp_path: Path,
+) -> None:
+    both, first = ["features_v1", "features_v2"], ["features_v1"]
+    models = [
+        described("ftr_visitor__a", {"a_count": "bigint"}, name="a", services=both),
+        described(
+            "ftr_visitor__a_v2", {"a_count": "bigint"}, name="a", version=2,
+            services=["features_v2"],
+        ),
+        described("ftr_visitor__b", {"b_count": "bigint"}, name="b", services=first),
+    ]  # fmt: skip
+    views = find_feature_views(write_project(tmp_path, *models))
+
+    offered = {
+        service: [view.view for view in views_of_service(views, service)]
+        for service in ("features_v1", "features_v2", "features_v3")
+    }
+
+    assert offered == {
+        "features_v1": ["a_v1", "b_v1"],
+        "features_v2": ["a_v2"],
+        "features_v3": [],
+    }
+
+
+def test_a_view_without_promised_freshness_is_kept_by_runs_alone(
+    tmp_path: Path,
+) -> None:
+    models = [
+        described("ftr_visitor__live", {"a_count": "bigint"}, name="live",
+                  freshness_seconds=5),
+        described("ftr_visitor__of_runs", {"b_count": "bigint"}, name="of_runs"),
+    ]  # fmt: skip
+    views = find_feature_views(write_project(tmp_path, *models))
+
+    assert {view.alias: view.is_kept_live for view in views} == {
+        "live": True,
+        "of_runs": False,
+    }
 
 
 def test_a_model_that_is_switched_off_is_no_view(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from nearline.feature_views import find_feature_views, views_of_service
+from nearline.propensity.targets import SERVICE
 from nearline.publication.rebuilds import current_warehouse
 from nearline.settings import load_settings
 from orchestration.lib.locking import RunLock
@@ -113,6 +115,51 @@ def experiment_results(run_lock: RunLock) -> dg.MaterializeResult[None]:
         metadata={
             "dagster/row_count": len(results),
             "verdicts": dg.MetadataValue.md(verdicts or "no experiment in this data"),
+        }
+    )
+
+
+@dg.asset(
+    key=["learned", "visitor_scores"],
+    deps=[
+        *(
+            view.model
+            for view in views_of_service(
+                find_feature_views(load_settings().dbt_project), SERVICE
+            )
+            if view.is_kept_live
+        ),
+        "dim_consents",
+    ],
+    group_name="learning",
+    owners=["team:behaviour"],
+    kinds={"numpy", "parquet"},
+    description="One row per visitor that this run scored: how likely it is to buy.",
+)
+def visitor_scores(
+    context: dg.AssetExecutionContext, run_lock: RunLock
+) -> dg.MaterializeResult[None]:
+    """The champion on the features of this run; nobody is scored where there is none."""
+    from nearline.propensity.latest_scores import write_latest_scores
+
+    settings = load_settings()
+    with _warehouse() as warehouse:
+        said = write_latest_scores(
+            warehouse,
+            settings.published.resolve(),
+            settings.models,
+            find_feature_views(settings.dbt_project),
+        )
+    for problem in said.problems:
+        context.log.warning(f"scores: {problem}")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": said.scored_count + said.withdrawn_count,
+            "scored": said.scored_count,
+            "withdrawn": said.withdrawn_count,
+            "version": said.model_version or "none",
+            "mean_probability": said.mean_probability or 0.0,
+            "reason": said.reason or "",
         }
     )
 

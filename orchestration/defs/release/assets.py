@@ -24,6 +24,24 @@ from orchestration.lib.plots import bar_plot
 _OWNERS = ["team:operations"]
 
 
+# What a run reads of the release before it, as dbt's source `published` names it (ADR 31).
+release_before = [
+    dg.AssetSpec(
+        ["published", table],
+        group_name="release",
+        owners=_OWNERS,
+        kinds={"parquet"},
+        description=f"{table} as the release before the run has it.",
+    )
+    for table in (
+        "bridge_identities",
+        "fct_identity_links",
+        "ftr_person__segments",
+        "ftr_visitor__propensity",
+    )
+]
+
+
 class CandidateConfig(dg.Config):
     """Whether to compare the candidate with what is published; a rebuild always is."""
 

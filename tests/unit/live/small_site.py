@@ -1,8 +1,9 @@
-"""A home with a release of three small views, a log and a clock, without dbt.
+"""A home with a release of a few small views, a log and a clock, without dbt.
 
 The views are SQL of the same form as those that dbt compiles: a visitor's pages in five
 minutes, which expire at once and not by hops, all pages of a person, who is whoever ever
-signed in to the same account and was not unlinked from it, and each item's views by the hour.
+signed in to the same account and was not unlinked from it, each item's views by the hour,
+and a person's level, which runs alone tell.
 That dbt's own SQL is run is for `tests/dbt/test_live.py`.
 """
 
@@ -12,14 +13,17 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from nearline.landing.log_positions import log_identity
 from nearline.live.processor import Batch, Processor
 from nearline.log import EVENTS, NewRecord, open_log
-from nearline.online.configuration import reader_configuration
+from nearline.online.configuration import (
+    clocked_configuration,
+    reader_configuration,
+)
 from nearline.publication.live_files import (
     LiveModel,
     accounts_file,
@@ -28,6 +32,9 @@ from nearline.publication.live_files import (
 )
 from nearline.publication.releases import MANIFEST, publish
 from nearline.settings import Settings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -127,6 +134,11 @@ MODELS = {
         _VIEWS,
         {"feature_view": {"freshness_seconds": 3600, "tile_minutes": 60}},
     ),
+    "ftr_person__level": LiveModel(
+        "ftr_person__level",
+        "select * from a_table_of_the_warehouse",
+        {"feature_view": {"freshness_seconds": None}},
+    ),
 }
 
 _DEFINITIONS = """
@@ -157,6 +169,7 @@ def _view(name, entity, key, feature):
 pages = _view("visitor__pages", visitor, "visitor_id", "pages_5m")
 views = _view("item__views", item, "item_id", "views")
 person_pages = _view("person__pages", person, "visitor_id", "pages")
+person_level = _view("person__level", person, "visitor_id", "level")
 """
 
 
@@ -285,18 +298,43 @@ class SmallSite:
         with self.processor(**options) as processor:
             return run_until_idle(processor)
 
-    def online(self, view: str, *ids: str) -> list[Any]:
-        """The view's only feature of each entity, as a stock Feast client reads it."""
+    def say_levels(self, **levels: int) -> None:
+        """Writes what a run told of these visitors' persons now."""
+        import pandas as pd
+
+        moment = self.now.replace(tzinfo=None)
+        self._store(is_clocked=True).write_to_online_store(
+            "person__level",
+            pd.DataFrame(
+                {
+                    "visitor_id": [f"v_0000{name}" for name in levels],
+                    "level": list(levels.values()),
+                    "event_timestamp": moment,
+                    "created_timestamp": moment,
+                }
+            ),
+        )
+
+    def levels(self, *visitors: str) -> list[int | None]:
+        return self.online("person__level", *(f"v_0000{name}" for name in visitors))
+
+    def _store(self, is_clocked: bool = False) -> "FeatureStore":
         from feast import FeatureStore, RepoConfig
 
         from nearline.online.definitions import load_definitions
 
         self.settings.online.mkdir(exist_ok=True)
+        read = reader_configuration(self.settings, 0)
         store = FeatureStore(
-            config=RepoConfig(**reader_configuration(self.settings, 0))
+            config=RepoConfig(**(clocked_configuration(read) if is_clocked else read))
         )
         defined = load_definitions(self.feature_repo, self.settings.home)
         store.apply([*defined.entities, *defined.views], partial=True)
+        return store
+
+    def online(self, view: str, *ids: str) -> list[Any]:
+        """The view's only feature of each entity, as a stock Feast client reads it."""
+        store = self._store()
         found = store.get_feature_view(view)
         key = found.entity_columns[0].name
         answer = store.get_online_features(

@@ -270,6 +270,30 @@ def test_whoever_is_suppressed_leaves_the_values_of_the_others_of_the_person(
     assert site.person_pages("phone", "laptop") == [1 + is_in_release, None]
 
 
+def test_what_runs_alone_tell_stays_until_it_expires_or_its_person_is_suppressed(
+    site: SmallSite,
+) -> None:
+    site.arrive(
+        site.event("1", "phone", user_id="u_0000ada"),
+        site.event("2", "laptop", user_id="u_0000ada"),
+        site.event("3", "eve"),
+    )
+    site.say_levels(phone=1, laptop=1, eve=2)
+    with site.processor() as processor:
+        run_until_idle(processor)
+        told = site.levels("phone", "laptop", "eve")
+        suppress(site.settings, "visitor", "v_0000laptop", "erased", site.now)
+        run_until_idle(processor)
+        left = site.levels("phone", "laptop", "eve")
+        site.pass_time(days=3)
+        run_until_idle(processor)
+
+    assert told == [1, 1, 2]
+    assert left == [None, None, 2]
+    assert site.levels("eve") == [None]
+    assert processor.views_off == frozenset()
+
+
 def test_whoever_is_unlinked_is_apart_at_once(site: SmallSite) -> None:
     phone = site.event("1", "phone", user_id="u_0000ada")
     laptop = site.event("2", "laptop", user_id="u_0000ada")
