@@ -219,7 +219,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
             "choice trigger_name arms models segment answer fallback currency",
             _TEXT,
         ),
-        **_columns("candidates chosen", pa.list_(_TEXT)),
+        **_columns("candidates chosen block_items", pa.list_(_TEXT)),
         **_columns(
             "candidate_scores candidate_probabilities place_probabilities",
             pa.list_(_REAL),

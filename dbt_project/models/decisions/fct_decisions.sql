@@ -48,6 +48,7 @@ decisions as (
             as candidate_probabilities,
         {{ property_list('properties', 'chosen', 'VARCHAR') }} as chosen,
         {{ property_text('properties', 'chosen[0]') }} as choice,
+        {{ property_list('properties', 'items', 'VARCHAR') }} as block_items,
         {{ property_number('properties', 'probability') }} as logged_probability,
         {{ property_list('properties', 'place_probabilities', 'DOUBLE') }}
             as place_probabilities,
@@ -136,12 +137,22 @@ responses as (
 
 items_chosen as (
 
-    select distinct
+    select
         decision_id,
         visitor_id,
         decided_at,
         outcome_until,
         unnest(chosen) as item_id,
+    from decisions
+
+    union
+
+    select
+        decision_id,
+        visitor_id,
+        decided_at,
+        outcome_until,
+        unnest(block_items) as item_id,
     from decisions
 
 ),
@@ -318,6 +329,7 @@ final as (
         decisions.candidate_probabilities,
         decisions.chosen,
         decisions.choice,
+        decisions.block_items,
         case
             when
                 decisions.logged_probability > 0
