@@ -167,12 +167,20 @@ def read_file(
         unit = next(
             (name for name in ("person_id", "visitor_id") if name in names), None
         )
-    optional = ["candidates"] if "candidates" in names else []
-    given = [name for name in (context, unit, "slot" if slot else None) if name]
+    optional = [name for name in ("slot", "candidates") if name in names]
+    given = [name for name in (context, unit) if name]
     file = read_unit_file(path, ["choice", "probability", reward, *given, *optional])
     kept = np.ones(file.row_count, dtype=bool)
-    if slot is not None:
+    if slot is not None or "slot" in optional:
+        if "slot" not in optional:
+            raise InputError(f"{path.name} has no column 'slot'; leave --slot out")
         column = file.texts("slot")
+        if slot is None and len(column.labels) > 1:
+            raise InputError(
+                f"{path.name} holds several slots; name one with --slot, "
+                f"there {_listed(column.labels)}"
+            )
+        slot = slot or next(iter(column.labels), "")
         if slot not in column.labels:
             raise InputError(
                 f"{path.name} has no decision of --slot {slot}; "
@@ -185,7 +193,7 @@ def read_file(
             choices,
             _numbers(file, "probability")[kept],
             _numbers(file, reward)[kept],
-            candidates=_candidates(file, kept) if optional else None,
+            candidates=_candidates(file, kept) if "candidates" in optional else None,
             contexts=None if context is None else _texts(file, context, kept, "none"),
             units=None if unit is None else _texts(file, unit, kept),
         ),

@@ -3,6 +3,7 @@
 Belongs here: words, and the rounding of numbers inside them. Not here: any statistic.
 """
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -161,17 +162,21 @@ def _diagnosis(facts: Diagnostics) -> list[str]:
 def _interval(estimate: Estimate, is_change: bool = False) -> str:
     if estimate.value is None:
         return "not defined"
-    number = _number(estimate.value)
+    number = f"{estimate.value:,.{_decimals(estimate)}f}"
     return f"{signed(number) if is_change else number} ({_span(estimate, is_change)})"
 
 
 def _span(estimate: Estimate, is_change: bool = False) -> str:
     if estimate.ci_low is None or estimate.ci_high is None:
         return "no interval"
-    ends = round_pair(estimate.ci_low, estimate.ci_high)
+    decimals = _decimals(estimate)
+    ends = [f"{end:,.{decimals}f}" for end in (estimate.ci_low, estimate.ci_high)]
     return " to ".join(map(signed, ends) if is_change else ends)
 
 
-def _number(value: float) -> str:
-    # As many digits as the ends of an interval show at least.
-    return round_pair(value, value * 1.01)[0]
+def _decimals(estimate: Estimate) -> int:
+    """As many as show two digits of the interval's half."""
+    if estimate.ci_low is None or estimate.ci_high is None:
+        return 3
+    half = (estimate.ci_high - estimate.ci_low) / 2
+    return max(1 - math.floor(math.log10(half)), 0) if half > 0 else 3
