@@ -50,7 +50,15 @@ KNOWN = Outcomes(
         (EpsilonGreedy(Outcomes({}), 0.3), [[1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0]]),
         (Thompson(Outcomes({})), [[1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0]]),
     ],
-    ids=["uniform", "always", "always_else", "table", "greedy", "blank", "blank_thompson"],
+    ids=[
+        "uniform",
+        "always",
+        "always_else",
+        "table",
+        "greedy",
+        "blank",
+        "blank_thompson",
+    ],
 )
 def test_odds_are_those_worked_out_by_hand(
     policy: Policy, expected: list[list[float]]

@@ -24,7 +24,9 @@ def test_the_logged_policy_judged_on_its_own_log_is_what_it_gave() -> None:
     assert found.problem is None
     assert found.values[2].value == pytest.approx(found.logged)
     assert found.values[2].change.value == pytest.approx(0)
-    assert verdict(found, "clicked").startswith("cannot conclude: table changes clicked")
+    assert verdict(found, "clicked").startswith(
+        "cannot conclude: table changes clicked"
+    )
     assert found.diagnostics is not None
     assert found.diagnostics.effective_count == pytest.approx(len(decisions))
     assert found.diagnostics.mean_weight == pytest.approx(1)
@@ -83,7 +85,9 @@ def test_what_was_never_shown_cannot_be_judged() -> None:
     found = evaluate_policy(with_others, Contender.ready(Uniform()))
 
     assert found.problem is Problem.NEVER_SHOWN
-    assert "50% of what uniform would choose was never chosen" in verdict(found, "clicked")
+    assert "50% of what uniform would choose was never chosen" in verdict(
+        found, "clicked"
+    )
 
 
 def test_too_few_visitors_decisions_or_rewards_are_told_apart() -> None:
@@ -141,7 +145,7 @@ def test_the_bound_for_any_number_is_given_only_where_it_holds() -> None:
     # Decisions of one visitor are not independent.
     found = evaluate_policy(several, uniform, least_probability=0.1)
     assert {one.bernstein for one in found.values} == {None}
-    with pytest.raises(InputError, match="below the least of 0.6"):
+    with pytest.raises(InputError, match=r"below the least of 0\.6"):
         evaluate_policy(single, uniform, least_probability=0.6)
 
 
