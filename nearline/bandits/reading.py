@@ -95,9 +95,15 @@ def read_published(
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         connection.execute("set timezone = 'UTC'")
         connection.register("listed", suppressed_rows(settings))
+        # Of whoever is listed by any id, as the release knows the person.
         connection.execute(
-            "create temp table suppressed as select key_value as key from listed "
-            "where key_type = 'visitor'"
+            f"""
+            create temp table suppressed as
+            select person_id
+            from {scan(release, "bridge_identities")}
+            inner join listed
+                on identifier_type = key_type and identifier = key_value
+            """
         )
         connection.execute(
             f"""
@@ -105,7 +111,10 @@ def read_published(
             select *, case {reason} end as reason from (
                 select
                     *,
-                    visitor_id in (select key from suppressed) as is_suppressed,
+                    person_id in (from suppressed) or exists (
+                        from listed
+                        where key_type = 'visitor' and key_value = visitor_id
+                    ) as is_suppressed,
                     {REWARDS[reward]} as reward,
                     {context or literal(NO_CONTEXT)} as context
                 from {scan(release, TABLE)}
@@ -210,7 +219,8 @@ def _texts(
     missing = int((codes < 0).sum())
     if missing and fill is None:
         raise InputError(
-            f"column {name!r} is empty in {missing:,} rows; leave these out"
+            f"column {name!r} is empty in {missing:,} of {len(codes):,} rows; "
+            "leave these out"
         )
     labels = (*column.labels, fill or "")
     return [labels[code] for code in codes.tolist()]
@@ -220,8 +230,9 @@ def _numbers(file: "UnitFile", name: str) -> "np.ndarray":
     column = file.numbers(name)
     if column.missing_count:
         raise InputError(
-            f"column {name!r} is empty in {column.missing_count:,} rows; write 0 where "
-            "nothing came of a decision, and leave out what has no odds"
+            f"column {name!r} is empty in {column.missing_count:,} of "
+            f"{file.row_count:,} rows; write 0 where nothing came of a decision, and "
+            "leave out what has no odds"
         )
     finding = column.finding()
     if finding is not None:

@@ -169,4 +169,4 @@ def test_what_is_learnt_is_not_judged_by_what_it_was_learnt_from() -> None:
 
     noise = np.std(honest) / np.sqrt(len(honest))
     assert abs(np.mean(honest)) < 4 * noise
-    assert np.mean(lucky) > 8 * noise
+    assert np.mean(lucky) > 4 * noise
