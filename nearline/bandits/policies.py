@@ -4,17 +4,19 @@ Belongs here: policies that need no rows any more. Not here: what is counted for
 learn (`outcomes`), and files (`policy_files`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from nearline.bandits.logged import NO_CONTEXT, Situations
 from nearline.bandits.outcomes import Outcomes
 from nearline.bandits.thompson import best_arm_odds
+from nearline.errors import InputError
 
 if TYPE_CHECKING:
-    from nearline.bandits.logged import Flags, Numbers, Situations
+    from nearline.bandits.logged import Flags, Numbers
 
 ANY_CONTEXT = "*"
 """In a table of odds, the row of contexts that have none of their own."""
@@ -27,7 +29,7 @@ class Policy(Protocol):
     def name(self) -> str:
         """For people and for the log."""
 
-    def odds(self, situations: "Situations") -> "Odds":
+    def odds(self, situations: Situations) -> "Odds":
         """The probability of each action in each situation."""
 
 
@@ -48,7 +50,7 @@ class Uniform:
 
     name: str = "uniform"
 
-    def odds(self, situations: "Situations") -> Odds:
+    def odds(self, situations: Situations) -> Odds:
         return Odds(_shared(situations.eligible, situations.eligible))
 
 
@@ -62,7 +64,7 @@ class Always:
     def name(self) -> str:
         return f"always {self.action}"
 
-    def odds(self, situations: "Situations") -> Odds:
+    def odds(self, situations: Situations) -> Odds:
         is_action = np.array([name == self.action for name in situations.actions])
         return Odds(_shared(situations.eligible & is_action, situations.eligible))
 
@@ -74,7 +76,7 @@ class Table:
     odds_by_context: Mapping[str, Mapping[str, float]]
     name: str = "table"
 
-    def odds(self, situations: "Situations") -> Odds:
+    def odds(self, situations: Situations) -> Odds:
         written = np.array(
             [
                 [
@@ -102,7 +104,7 @@ class EpsilonGreedy:
     epsilon: float = 0.1
     name: str = "epsilon-greedy"
 
-    def odds(self, situations: "Situations") -> Odds:
+    def odds(self, situations: Situations) -> Odds:
         counts, sums = self.outcomes.cells(situations.contexts, situations.actions)
         total = counts.sum()
         overall = sums.sum() / total if total else 0.0
@@ -128,7 +130,7 @@ class Thompson:
     epsilon: float = 0.0
     name: str = "thompson"
 
-    def odds(self, situations: "Situations") -> Odds:
+    def odds(self, situations: Situations) -> Odds:
         counts, sums = self.outcomes.cells(situations.contexts, situations.actions)
         best, error = best_arm_odds(
             (1 + sums)[situations.context],
@@ -136,6 +138,29 @@ class Thompson:
             situations.eligible,
         )
         return Odds(_with_share(best, situations.eligible, self.epsilon), error)
+
+
+def odds_among(
+    policy: Policy, candidates: Sequence[str], context: str = NO_CONTEXT
+) -> dict[str, float]:
+    """The odds of each candidate in one situation: what to draw with, and to log.
+
+    Those of Thompson sampling take milliseconds: hold them for as long as the policy and
+    the candidates are the same.
+
+    Raises:
+        InputError: there is nothing to choose from.
+    """
+    if not candidates:
+        raise InputError("there is no candidate to choose from")
+    situation = Situations(
+        tuple(candidates),
+        (context,),
+        np.zeros(1, dtype=np.int64),
+        np.ones((1, len(candidates)), dtype=bool),
+    )
+    (odds,) = policy.odds(situation).values
+    return dict(zip(candidates, odds.tolist(), strict=True))
 
 
 def _with_share(odds: "Numbers", eligible: "Flags", epsilon: float) -> "Numbers":

@@ -9,8 +9,15 @@ import pytest
 
 from nearline.bandits.logged import Situations, logged_decisions
 from nearline.bandits.outcomes import Outcomes, Tally, count_outcomes
-from nearline.bandits.policies import Always, EpsilonGreedy, Policy, Table, Thompson
-from nearline.bandits.policies import Uniform as UniformPolicy
+from nearline.bandits.policies import (
+    Always,
+    EpsilonGreedy,
+    Policy,
+    Table,
+    Thompson,
+    Uniform,
+    odds_among,
+)
 from nearline.bandits.policy_files import Learnt, read_policy_file, write_learnt
 from nearline.bandits.thompson import best_arm_odds
 from nearline.errors import InputError
@@ -37,7 +44,7 @@ KNOWN = Outcomes(
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
-        (UniformPolicy(), [[1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0]]),
+        (Uniform(), [[1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0]]),
         (Always("b"), [[0, 1, 0], [0, 1, 0]]),
         # Where it cannot be chosen, all that can be are alike.
         (Always("c"), [[0, 0, 1], [0.5, 0.5, 0]]),
@@ -110,6 +117,17 @@ def test_odds_of_being_the_largest_are_within_the_stated_error_of_the_exact_ones
     )
     assert abs(odds[0, 0] - first) <= error + 1e-6
     assert error < 0.002
+
+
+def test_a_single_situation_has_the_same_odds() -> None:
+    policy = EpsilonGreedy(KNOWN, 0.3)
+    assert odds_among(policy, ["b", "a"], "new") == pytest.approx(
+        {"a": 0.85, "b": 0.15}
+    )
+    # Of a context that it never met, it knows nothing.
+    assert odds_among(policy, ["b", "a"], "other") == {"a": 0.5, "b": 0.5}
+    with pytest.raises(InputError, match="no candidate"):
+        odds_among(policy, [])
 
 
 def test_what_is_learnt_in_parts_is_what_is_learnt_at_once() -> None:
