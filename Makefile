@@ -68,13 +68,14 @@ format: setup-dev ## Put the code in shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup-dev ## Measure a run, the door, growing history, identity, sources, features and recommendations; rewrite docs/benchmarks*.md
+bench: setup-dev ## Measure a run, the door, growing history, identity, sources, features, recommendations and triggers; rewrite docs/benchmarks*.md
 	@$(BIN)/python -m tests.benchmarks.run
 	@tests/services/install.sh
 	@$(BIN)/python -m tests.benchmarks.door
 	@$(BIN)/python -m tests.benchmarks.history
 	@$(BIN)/python -m tests.benchmarks.features
 	@$(BIN)/python -m tests.benchmarks.recommendations
+	@$(BIN)/python -m tests.benchmarks.triggers
 
 dagster: setup ## Open the asset graph at http://localhost:3000
 	@$(BIN)/python -c 'from orchestration.run import prepare_environment; from nearline.settings import load_settings; prepare_environment(load_settings())'

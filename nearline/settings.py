@@ -60,8 +60,42 @@ class Settings(BaseSettings):
     served_retention_days: float = Field(default=14, gt=0)
     """How long a logged value is kept."""
 
+    policies: Path | None = None
+    """Folder of the policies that decisions follow. Unset: `policies/` below `home`, and
+    where that is missing the ones that are shipped."""
+    decision_features_seconds: float = Field(default=0.05, gt=0)
+    """How long a decision waits for a visitor's features; then it goes without."""
+    decision_ranking_seconds: float = Field(default=0.1, gt=0)
+    """How long a decision waits for its lists; then it shows what is popular."""
+
     audience_secret: SecretStr | None = None
     """Signs the batches that `nearline audience export --to webhook` posts."""
+
+    trigger_files: Path | None = None
+    """Folder of the YAML files that say what triggers there are; by default
+    `triggers` in the home."""
+    trigger_secret: SecretStr | None = None
+    """Signs what triggers post to webhooks."""
+    trigger_addresses: Path | None = None
+    """CSV of `user_id,address` for e-mails, read when one is sent and kept nowhere."""
+    smtp_host: str | None = None
+    smtp_port: int = Field(default=587, ge=1, le=65_535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    """`none` only for a server on this machine."""
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_from: str | None = None
+    """Who e-mails are from, such as `Shop <hello@shop.example>`."""
+
+    @property
+    def triggers(self) -> Path:
+        """Where triggers are defined."""
+        return self.trigger_files or self.home / "triggers"
+
+    @property
+    def trigger_state(self) -> Path:
+        """What triggers remember, and the outbox."""
+        return self.home / "trigger_state"
 
     @property
     def log(self) -> Path:
@@ -71,6 +105,15 @@ class Settings(BaseSettings):
     def collector_config(self) -> Path:
         """Write keys, origins and limits of the collector."""
         return self.home / "collector.json"
+
+    @property
+    def applications(self) -> Path:
+        """Keys and limits of the applications that ask for decisions."""
+        return self.home / "applications.json"
+
+    @property
+    def policy_folder(self) -> Path:
+        return self.policies or self.home / "policies"
 
     @property
     def raw(self) -> Path:

@@ -1,4 +1,4 @@
-"""The collector as a user starts it: the command, in a process group of its own."""
+"""Collector and decisions as a user starts them: commands, each in a process group."""
 
 import json
 import os
@@ -25,12 +25,16 @@ _SECONDS_TO_STOP = 30
 
 @dataclass
 class RunningCollector:
-    """Where it answers, and what its log holds. May be killed and started again."""
+    """Where it answers, and what its log holds. May be killed and started again.
+
+    Another `command` of ours that serves is started and asked alike.
+    """
 
     home: Path
     port: int
     workers: int = 1
     environment: dict[str, str] = field(default_factory=dict)
+    command: str = "collector"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -38,10 +42,10 @@ class RunningCollector:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [str(NEARLINE), "collector", "--port", str(self.port)]
+        command = [str(NEARLINE), self.command, "--port", str(self.port)]
         command += ["--workers", str(self.workers)]
         home = {"NEARLINE_HOME": str(self.home)}
-        with (self.home / "collector.out").open("ab") as output:
+        with (self.home / f"{self.command}.out").open("ab") as output:
             self.process = subprocess.Popen(
                 command,
                 env={**os.environ, **home, **self.environment},
@@ -89,7 +93,7 @@ class RunningCollector:
         return [int(child) for child in folder.read_text().split()]
 
     def output(self) -> str:
-        return (self.home / "collector.out").read_text()
+        return (self.home / f"{self.command}.out").read_text()
 
     def post(
         self, body: Any, path: str = "/v1/events", **options: Any
@@ -107,6 +111,23 @@ class RunningCollector:
         return [
             json.loads(record.value)["event_id"] for record in self.records("events")
         ]
+
+
+@contextmanager
+def running_decisions(home: Path, workers: int = 1) -> Iterator[RunningCollector]:
+    """`nearline serve`, likewise; answers at once, and whole after a moment."""
+    home.mkdir(parents=True, exist_ok=True)
+    # Patient: a busy machine must not make a fallback of what is whole.
+    patience = {
+        "NEARLINE_DECISION_FEATURES_SECONDS": "20",
+        "NEARLINE_DECISION_RANKING_SECONDS": "20",
+    }
+    service = RunningCollector(home, free_port(), workers, patience, "serve")
+    service.start()
+    try:
+        yield service
+    finally:
+        service.kill()
 
 
 @contextmanager

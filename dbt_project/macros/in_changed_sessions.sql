@@ -6,11 +6,11 @@
     select *
     from {{ events }}
     {%- if is_incremental() %}
-    where session_id in (
-        select session_id
-        from {{ events }}
-        where change_seq > {{ last_change_seq(relation) }}
-    )
+    {%- set changed -%}
+        (select session_id from {{ events }}
+        where change_seq > {{ last_change_seq(relation) }})
+    {%- endset %}
+    where {{ is_found_by(events, 'session_id', changed) }}
     {%- else %}
     where session_id is not null
     {%- endif %}

@@ -42,6 +42,30 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the status, None where nothing did, and the seconds that it asks
+    to wait."""
+
+    status: int | None
+    retry_after: float = 0.0
+
+    @property
+    def is_taken(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may go well later."""
+        return self.status is None or self.status in _PASSING or self.status >= 500
+
+    @property
+    def problem(self) -> str:
+        if self.status is None:
+            return "could not be reached"
+        return f"answered {self.status}"
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """Where to, and how time is measured and spent.
 
@@ -131,21 +155,18 @@ def _deliver(webhook: Webhook, batch: Batch) -> str | None:
         if attempt:
             webhook.pause(pause)
             pause = min(2 * pause, MOST_PAUSE_SECONDS)
-        status, retry_after = _post(webhook, batch)
-        if status is not None and 200 <= status < 300:
+        answer = post(webhook, batch)
+        if answer.is_taken:
             return None
-        if status is None:
-            problem = "could not be reached"
-        elif status in _PASSING or status >= 500:
-            problem = f"answered {status}"
-            pause = max(pause, min(retry_after, MOST_PAUSE_SECONDS))
-        else:
-            return f"refused one with {status}"
+        if not answer.may_pass:
+            return f"refused one with {answer.status}"
+        problem = answer.problem
+        pause = max(pause, min(answer.retry_after, MOST_PAUSE_SECONDS))
     return f"{problem} {MOST_ATTEMPTS} times"
 
 
-def _post(webhook: Webhook, batch: Batch) -> tuple[int | None, float]:
-    """The status, null where there was no answer, and the seconds it asks to wait."""
+def post(webhook: Webhook, batch: Batch) -> Answer:
+    """Sends a batch once."""
     request = urllib.request.Request(
         webhook.url,
         data=batch.body,
@@ -163,11 +184,11 @@ def _post(webhook: Webhook, batch: Batch) -> tuple[int | None, float]:
     try:
         with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
             answer.read(1)
-            return int(answer.status), 0.0
+            return Answer(int(answer.status))
     except urllib.error.HTTPError as answer:
-        return answer.code, _seconds(answer.headers.get("Retry-After"))
+        return Answer(answer.code, _seconds(answer.headers.get("Retry-After")))
     except (OSError, http.client.HTTPException):
-        return None, 0.0
+        return Answer(None)
 
 
 def _seconds(header: str | None) -> float:

@@ -1,4 +1,7 @@
-"""`nearline policy evaluate` and `learn`: policies judged by, and learnt from, the log."""
+"""`nearline policy evaluate` and `learn`: policies judged by, and learnt from, the log.
+
+The group that they hang in is `nearline.decisions.command`.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -69,15 +72,7 @@ def _data_options(command: _Command) -> _Command:
     return command
 
 
-@click.group(
-    epilog="Example: nearline policy evaluate --slot home --policy thompson",
-    short_help="Judge policies on logged decisions; learn them.",
-)
-def policy() -> None:
-    """Policies that decide what is shown; see docs/off-policy.md."""
-
-
-@policy.command(
+@click.command(
     epilog="Example: nearline policy evaluate --data decisions.parquet --slot home "
     "--policy always:banner_b --reward is_clicked --json",
     short_help="What a policy would have given, with its interval.",
@@ -159,7 +154,7 @@ def evaluate(
         click.echo("\n".join(describe(found, slot, reward)))
 
 
-@policy.command(
+@click.command(
     epilog="Example: nearline policy learn --slot home --policy thompson --epsilon 0.05 "
     "--out home.json # again with --start home.json adds what came since",
     short_help="Count what each choice gave, into a policy's file.",

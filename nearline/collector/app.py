@@ -4,24 +4,28 @@ No access log and no client address anywhere: an IP address is personal data tha
 in Nearline needs.
 """
 
-import gc
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
-import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from nearline import tracker
+from nearline.collector.answers import (
+    JSON,
+    Cors,
+    add_error_answers,
+    json_answer,
+    offline_app,
+    problem_answer,
+)
 from nearline.collector.config import CollectorConfig, load_collector_config
 from nearline.collector.description import (
     components,
@@ -35,29 +39,18 @@ from nearline.collector.metrics import CONTENT_TYPE, Metrics
 from nearline.collector.problems import Problem
 from nearline.collector.reception import Reception, answer
 from nearline.collector.segment import CALLS
+from nearline.collector.workers import settle_worker
 from nearline.collector.writing import LogWriter
 from nearline.events.contract import major_version, schema_file_name
 from nearline.privacy.pseudonyms import load_pseudonymizer
 from nearline.settings import Settings, load_settings
 
-_JSON = "application/json"
-_PREFLIGHT_HEADERS = {
-    "Access-Control-Allow-Methods": "POST, GET, HEAD, OPTIONS",
-    "Access-Control-Allow-Headers": (
-        "authorization, content-encoding, content-type, x-nearline-key"
-    ),
-    "Access-Control-Max-Age": "86400",
-}
 # An hour: a shop's fix of the tracker is everywhere soon, and a page view costs nothing.
 _TRACKER_CACHING = "public, max-age=3600"
-# FastAPI's spans hold addresses, queries and traces of whoever sends.
-_TELEMETRY = ("tracing", "metrics", "logs", "operation_spans", "auto_configure")
-_GARBAGE_THRESHOLDS = (20_000, 20, 50)
-_SWITCH_SECONDS = 0.0005
 
 Clock = Callable[[], datetime]
 _Answers = dict[int | str, dict[str, Any]]
-_AN_OBJECT: _Answers = {200: {"content": {_JSON: {"schema": {"type": "object"}}}}}
+_AN_OBJECT: _Answers = {200: {"content": {JSON: {"schema": {"type": "object"}}}}}
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -90,16 +83,13 @@ def create_app(
         yield
         await writer.close()
 
-    app: FastAPI = FastAPIOffline(
-        title="Nearline collector",
-        description="Takes behaviour events from browsers, apps and servers.",
-        version="1",
-        lifespan=lifespan,
-        redoc_url=None,
-        telemetry=dict.fromkeys(_TELEMETRY, False),
+    app = offline_app(
+        "Nearline collector",
+        "Takes behaviour events from browsers, apps and servers.",
+        lifespan,
     )
-    cors = _Cors(config)
-    _add_error_answers(app, cors)
+    cors = Cors(config.allows_origin)
+    add_error_answers(app, cors)
     _add_receiving_routes(app, reception, metrics, cors)
     _add_reading_routes(app, writer, metrics)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -109,51 +99,12 @@ def create_app(
 def create_app_from_environment() -> FastAPI:
     """What the server's workers call: settings come from the environment."""
     app = create_app(load_settings())
-    # What is loaded by now stays: the collector of garbage need not go through it at
-    # every hundredth event.
-    gc.freeze()
-    gc.set_threshold(*_GARBAGE_THRESHOLDS)
-    # The log's thread waits for the interpreter between two rows; at the default of
-    # 5 ms an append beside a busy event loop takes tens of milliseconds.
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    settle_worker()
     return app
 
 
-class _Cors:
-    """Headers that let a page of an allowed origin read the answer.
-
-    Which key a request has is known only from its body, so they are given to every
-    configured origin; the key's own origins are checked when its events are taken.
-    """
-
-    def __init__(self, config: CollectorConfig) -> None:
-        self._config = config
-
-    def headers(self, request: Request) -> dict[str, str]:
-        origin = request.headers.get("origin")
-        if origin is None or not self._config.allows_origin(origin):
-            return {"Vary": "Origin"}
-        return {
-            "Vary": "Origin",
-            "Access-Control-Allow-Origin": origin,
-            "Access-Control-Expose-Headers": "Retry-After",
-        }
-
-    def preflight(self, request: Request) -> Response:
-        headers = self.headers(request)
-        if "Access-Control-Allow-Origin" not in headers:
-            problem = Problem(
-                403,
-                "no key may be used from this origin",
-                "Origin",
-                "add the page's origin to a key's allowed_origins",
-            )
-            return _problem_answer(problem, headers)
-        return Response(status_code=204, headers=headers | _PREFLIGHT_HEADERS)
-
-
 def _add_receiving_routes(
-    app: FastAPI, reception: Reception, metrics: Metrics, cors: _Cors
+    app: FastAPI, reception: Reception, metrics: Metrics, cors: Cors
 ) -> None:
     def handler(path: str, segment_call: str | None) -> Handler:
         async def receive(request: Request) -> Response:
@@ -162,10 +113,10 @@ def _add_receiving_routes(
             try:
                 received = await reception.receive(request, segment_call)
             except Problem as problem:
-                response = _problem_answer(problem, headers)
+                response = problem_answer(problem, headers)
             else:
                 content = answer(received, is_segment=segment_call is not None)
-                response = Response(content, media_type=_JSON, headers=headers)
+                response = Response(content, media_type=JSON, headers=headers)
             metrics.requests.labels(path, str(response.status_code)).inc()
             metrics.request_seconds.observe(time.perf_counter() - started_at)
             return response
@@ -191,7 +142,7 @@ def _add_receiving_routes(
 def _add_reading_routes(app: FastAPI, writer: LogWriter, metrics: Metrics) -> None:
     async def index(request: Request) -> Response:
         """What this is and where to read on."""
-        return _json_answer(
+        return json_answer(
             {
                 "service": "Nearline collector",
                 "docs": "/docs",
@@ -202,13 +153,13 @@ def _add_reading_routes(app: FastAPI, writer: LogWriter, metrics: Metrics) -> No
 
     async def health(request: Request) -> Response:
         """Whether the process lives."""
-        return _json_answer({"status": "ok"})
+        return json_answer({"status": "ok"})
 
     async def readiness(request: Request) -> Response:
         """Whether the event log takes events now."""
         if await writer.is_ready():
-            return _json_answer({"status": "ready"})
-        return _problem_answer(
+            return json_answer({"status": "ready"})
+        return problem_answer(
             Problem(
                 503,
                 "the event log cannot take events now",
@@ -286,20 +237,6 @@ def _version_parameter() -> dict[str, Any]:
     }
 
 
-def _add_error_answers(app: FastAPI, cors: _Cors) -> None:
-    async def refuse(request: Request, problem: Exception) -> Response:
-        assert isinstance(problem, HTTPException)
-        if problem.status_code == 405:
-            text, fix = "the method is not allowed here", "see /docs"
-        else:
-            text, fix = "there is no such path", "see /docs for what there is"
-        answer = Problem(problem.status_code, text, None, fix)
-        headers = cors.headers(request) | dict(problem.headers or {})
-        return _problem_answer(answer, headers)
-
-    app.add_exception_handler(HTTPException, refuse)
-
-
 def _tracker_answer(request: Request) -> Response:
     headers = {
         "ETag": tracker.tracker_etag(),
@@ -318,19 +255,6 @@ def _tracker_answer(request: Request) -> Response:
         content = tracker.gzipped_tracker_script()
         headers["Content-Encoding"] = "gzip"
     return Response(content, media_type="text/javascript", headers=headers)
-
-
-def _json_answer(content: Mapping[str, Any]) -> Response:
-    return Response(orjson.dumps(content), media_type=_JSON)
-
-
-def _problem_answer(problem: Problem, headers: Mapping[str, str]) -> Response:
-    return Response(
-        orjson.dumps(problem.body()),
-        status_code=problem.status,
-        media_type=_JSON,
-        headers={**headers, **problem.headers()},
-    )
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

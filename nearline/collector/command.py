@@ -1,10 +1,5 @@
 """`nearline collector`: serves the collector, and makes write keys for it."""
 
-import os
-import shutil
-from pathlib import Path
-from typing import Any
-
 import click
 
 from nearline.cli import print_json
@@ -15,15 +10,10 @@ from nearline.collector.config import (
     add_write_key,
     load_collector_config,
 )
+from nearline.collector.workers import address, listens, names_key_holder, serve
 from nearline.settings import Settings, load_settings
 
 _APP = "nearline.collector.app:create_app_from_environment"
-# prometheus_client reads it when it is imported, and workers are forks of this process:
-# nothing that imports it may be imported here.
-_METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-_SECONDS_TO_FINISH = 15
-# Requests that wait in one worker; more get no answer until some are done.
-_MOST_REQUESTS_AT_ONCE = 1_000
 
 
 @click.group(
@@ -31,16 +21,7 @@ _MOST_REQUESTS_AT_ONCE = 1_000
     epilog="Example: nearline collector --port 8080 --workers 2",
     short_help="Take events over HTTP.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(1, 65_535), default=8080, show_default=True)
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Processes; limits per key count in each.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print where it is as JSON.")
+@listens(8080)
 @click.pass_context
 def collector(
     context: click.Context, host: str, port: int, workers: int, as_json: bool
@@ -57,14 +38,8 @@ def collector(
     from nearline.privacy.pseudonyms import load_pseudonymizer
 
     load_pseudonymizer(settings)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    _announce(settings, config, url, as_json)
-    if workers > 1:
-        os.environ.setdefault(
-            _METRICS_FOLDER, str(_empty_metrics_folder(settings, port))
-        )
-    os.environ["NEARLINE_HOME"] = str(settings.home)
-    _serve(host, port, workers)
+    _announce(settings, config, address(host, port), as_json)
+    serve(settings, _APP, host, port, workers)
 
 
 @collector.command(
@@ -72,26 +47,12 @@ def collector(
     epilog="Example: nearline collector new-key --source web "
     "--origin https://shop.example",
 )
-@click.option("--source", required=True, help="Name of the source, such as web.")
-@click.option(
-    "--origin",
-    "origins",
-    multiple=True,
-    metavar="URL",
-    help="Origin whose pages may use the key; may be given several times.",
-)
-@click.option(
-    "--trust",
-    type=click.Choice(["browser", "server"]),
-    default="browser",
-    show_default=True,
-)
+@names_key_holder
 @click.option(
     "--without-consent",
     is_flag=True,
     help="Take events that carry no consent to analytics.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the key as JSON.")
 def new_key(
     source: str,
     origins: tuple[str, ...],
@@ -118,14 +79,14 @@ def _announce(
         print_json(
             {
                 "url": url,
-                "log": _place_of_log(settings),
+                "log": place_of_log(settings),
                 "sources": [source.source for source in config.sources],
                 "is_development": config.is_development,
             }
         )
         return
     click.echo(f"collector  {url}  (docs: {url}/docs)")
-    click.echo(f"event log  {_place_of_log(settings)}")
+    click.echo(f"event log  {place_of_log(settings)}")
     for source in config.sources:
         # A server's key is a secret and does not belong on a screen.
         key = source.write_key if source.trust == "browser" else "(server key)"
@@ -138,37 +99,9 @@ def _announce(
         )
 
 
-def _empty_metrics_folder(settings: Settings, port: int) -> Path:
-    folder = settings.home / "metrics" / str(port)
-    # Counts begin anew with the process, as Prometheus expects.
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
-
-
-def _place_of_log(settings: Settings) -> str:
+def place_of_log(settings: Settings) -> str:
     places = {
         "kafka": f"Kafka at {settings.kafka_bootstrap_servers}",
         "kinesis": f"Kinesis in {settings.kinesis_region}",
     }
     return places.get(settings.log_kind, str(settings.log))
-
-
-def _serve(host: str, port: int, workers: int) -> None:
-    from granian import Granian
-    from granian.constants import Interfaces
-
-    options: dict[str, Any] = {
-        "interface": Interfaces.ASGI,
-        "factory": True,
-        "workers": workers,
-        "websockets": False,
-        "log_access": False,
-        "log_level": "warning",
-        "backpressure": _MOST_REQUESTS_AT_ONCE,
-        "workers_kill_timeout": _SECONDS_TO_FINISH,
-        # A worker that dies must not take the door with it. One that dies again within
-        # seconds does: then whoever supervises this process has to know.
-        "respawn_failed_workers": True,
-    }
-    Granian(_APP, address=host, port=port, **options).serve()

@@ -5,8 +5,9 @@ looks at the page sees it): it names the source and is bound to origins. A serve
 """
 
 import secrets
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 import orjson
 from pydantic import (
@@ -37,6 +38,7 @@ QueryParameter = Annotated[
 ]
 
 _BROWSER_EVENT_AGE_DAYS = 30.0
+_Config = TypeVar("_Config", bound=BaseModel)
 
 
 class Source(BaseModel):
@@ -66,11 +68,16 @@ class Source(BaseModel):
 
     def allows_origin(self, origin: str) -> bool:
         """Whether a page of `origin` (the header's text) may use this key."""
-        origin = origin.lower()
-        if origin in self.allowed_origins or "*" in self.allowed_origins:
-            return True
-        host, _, port = origin.rpartition(":")
-        return f"{host if port.isdigit() else origin}:*" in self.allowed_origins
+        return is_origin_of(origin, self.allowed_origins)
+
+
+def is_origin_of(origin: str, allowed: Collection[str]) -> bool:
+    """Whether an `Origin` header's text is one of those allowed (see `Origin`)."""
+    origin = origin.lower()
+    if origin in allowed or "*" in allowed:
+        return True
+    host, _, port = origin.rpartition(":")
+    return f"{host if port.isdigit() else origin}:*" in allowed
 
 
 class CollectorConfig(BaseModel):
@@ -112,13 +119,11 @@ class CollectorConfig(BaseModel):
         return any(source.write_key == DEVELOPMENT_KEY for source in self.sources)
 
 
+THIS_MACHINE = frozenset({"http://localhost:*", "http://127.0.0.1:*"})
+
 DEVELOPMENT_CONFIG = CollectorConfig(
     sources=(
-        Source(
-            write_key=DEVELOPMENT_KEY,
-            source="web",
-            allowed_origins=frozenset({"http://localhost:*", "http://127.0.0.1:*"}),
-        ),
+        Source(write_key=DEVELOPMENT_KEY, source="web", allowed_origins=THIS_MACHINE),
     )
 )
 """Used while there is no file: pages of this machine, and a key that all know."""
@@ -130,23 +135,72 @@ def load_collector_config(settings: Settings) -> CollectorConfig:
     Raises:
         InputError: the file is no such configuration; names the entry and the fix.
     """
+    found = read_config(
+        settings.collector_config, CollectorConfig, "nearline collector new-key"
+    )
+    return found or DEVELOPMENT_CONFIG
+
+
+def read_config(path: Path, form: type[_Config], new_key: str) -> _Config | None:
+    """A file of keys and limits; None where there is none.
+
+    Args:
+        new_key: the command that makes keys.
+
+    Raises:
+        InputError: the file is no such configuration; names the entry and the fix.
+    """
     try:
-        text = settings.collector_config.read_bytes()
+        text = path.read_bytes()
     except FileNotFoundError:
-        return DEVELOPMENT_CONFIG
+        return None
     try:
-        return CollectorConfig.model_validate(orjson.loads(text))
+        return form.model_validate(orjson.loads(text))
     except orjson.JSONDecodeError as problem:
         raise InputError(
-            f"{settings.collector_config} is not JSON (line {problem.lineno}); mend it, "
-            "or move it away and make keys with `nearline collector new-key`"
+            f"{path} is not JSON (line {problem.lineno}); mend it, "
+            f"or move it away and make keys with `{new_key}`"
         ) from None
     except ValidationError as problem:
         error = problem.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in error["loc"]) or "the file"
         raise InputError(
-            f"{settings.collector_config}: {place}: "
-            f"{error['msg'].removeprefix('Value error, ')}"
+            f"{path}: {place}: {error['msg'].removeprefix('Value error, ')}"
+        ) from None
+
+
+def write_config(path: Path, config: BaseModel) -> None:
+    """Puts a file of keys in place, for its owner alone: the keys of servers are in it."""
+    text = orjson.dumps(
+        config.model_dump(mode="json", exclude_defaults=True),
+        option=orjson.OPT_INDENT_2,
+    )
+    replace_file(path, lambda file: file.write(text + b"\n"))
+    path.chmod(0o600)
+
+
+def make_key(source: str) -> str:
+    """A new key whose beginning says of which source it is."""
+    return f"{source[:24]}_{secrets.token_urlsafe(18)}"
+
+
+def holder_of_key(
+    form: type[_Config], origins: Collection[str], **fields: object
+) -> _Config:
+    """The entry of a new key, from what was typed.
+
+    Raises:
+        InputError: the source or an origin is none.
+    """
+    allowed = frozenset(origin.rstrip("/").lower() for origin in origins)
+    try:
+        return form.model_validate({**fields, "allowed_origins": allowed})
+    except ValidationError as problem:
+        field = problem.errors(include_url=False, include_input=False)[0]["loc"][0]
+        raise InputError(
+            "--origin must look like https://shop.example or http://localhost:*"
+            if field == "allowed_origins"
+            else "--source must be lower-case letters, digits and _, and at most 64"
         ) from None
 
 
@@ -158,22 +212,15 @@ def add_write_key(
     requires_consent: bool = True,
 ) -> str:
     """Makes a write key of `source`, adds it to `collector.json` and returns it."""
-    write_key = f"{source[:24]}_{secrets.token_urlsafe(18)}"
-    try:
-        added = Source(
-            write_key=write_key,
-            source=source,
-            trust=trust,
-            allowed_origins=frozenset(origin.rstrip("/").lower() for origin in origins),
-            requires_consent=requires_consent,
-        )
-    except ValidationError as problem:
-        field = problem.errors(include_url=False, include_input=False)[0]["loc"][0]
-        raise InputError(
-            "--origin must look like https://shop.example or http://localhost:*"
-            if field == "allowed_origins"
-            else "--source must be lower-case letters, digits and _, and at most 64"
-        ) from None
+    write_key = make_key(source)
+    added = holder_of_key(
+        Source,
+        origins,
+        write_key=write_key,
+        source=source,
+        trust=trust,
+        requires_consent=requires_consent,
+    )
     path: Path = settings.collector_config
     kept = load_collector_config(settings) if path.exists() else None
     config = (
@@ -181,11 +228,5 @@ def add_write_key(
         if kept
         else CollectorConfig(sources=(added,))
     )
-    text = orjson.dumps(
-        config.model_dump(mode="json", exclude_defaults=True),
-        option=orjson.OPT_INDENT_2,
-    )
-    replace_file(path, lambda file: file.write(text + b"\n"))
-    # The keys of servers are in it.
-    path.chmod(0o600)
+    write_config(path, config)
     return write_key

@@ -1,7 +1,7 @@
 """What Prometheus may know of a collector: counts and durations, never who or what.
 
 Workers are processes of their own. With more than one, each writes its numbers to files
-in `PROMETHEUS_MULTIPROC_DIR` (set by `nearline collector` before this is imported), and
+in `PROMETHEUS_MULTIPROC_DIR` (set by who starts them, before this is imported), and
 whichever worker is asked answers for all.
 """
 
@@ -78,8 +78,12 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All workers' numbers in Prometheus' text format."""
-        registry = self._registry
-        if _ARE_IN_FILES:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        return exposition(self._registry)
+
+
+def exposition(registry: CollectorRegistry) -> bytes:
+    """A registry's numbers as text; those of all workers where there are several."""
+    if _ARE_IN_FILES:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

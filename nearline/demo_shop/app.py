@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nearline.collector.app import create_app
-from nearline.collector.config import CollectorConfig, Source
+from nearline.collector.config import THIS_MACHINE, CollectorConfig, Source
 from nearline.demo_shop.feed import Feed, News
 from nearline.demo_shop.goods import open_goods
 from nearline.demo_shop.storefront import WRITE_KEY, Storefront
@@ -23,7 +23,6 @@ from nearline.settings import Settings
 
 SOURCE = "demo_shop"
 
-_THIS_MACHINE = frozenset({"http://localhost:*", "http://127.0.0.1:*"})
 _ANY_ADDRESS = "0.0.0.0"
 _COLLECTOR_PATHS = (
     "/v1/",
@@ -95,7 +94,7 @@ def _collector_config(host: str) -> CollectorConfig:
         # By whichever name the machine is reached.
         origins = frozenset({"*"})
     else:
-        origins = _THIS_MACHINE | {f"http://{host.lower()}:*"}
+        origins = THIS_MACHINE | {f"http://{host.lower()}:*"}
     source = Source(write_key=WRITE_KEY, source=SOURCE, allowed_origins=origins)
     return CollectorConfig(sources=(source,))
 

@@ -57,6 +57,8 @@ class State:
             ) from problem
         self.connection.execute("set timezone = 'UTC'")
         self.connection.execute(f"set memory_limit = '{memory_megabytes}MB'")
+        # Many statements over few rows each: a second thread costs more than it does.
+        self.connection.execute("set threads = 1")
         self.connection.execute(_TABLES)
         self._version_holds()
 

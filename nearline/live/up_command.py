@@ -36,7 +36,8 @@ _NEARLINE = str(Path(sys.executable).with_name("nearline"))
 def up(host: str, port: int, run_every: int) -> None:
     """Take events over HTTP and keep online features seconds behind, until stopped.
 
-    The first time, when nothing is published yet, `nearline run` comes first.
+    The first time, when nothing is published yet, `nearline run` comes first. Triggers
+    run, too, where there are some.
     """
     settings = load_settings()
     if read_manifest(settings.published) is None:
@@ -51,6 +52,8 @@ def up(host: str, port: int, run_every: int) -> None:
             # Waits for a model where there is none yet.
             "recommend live": started.enter_context(_part("recommend", "live")),
         }
+        if any(settings.triggers.glob("*.yml")):
+            parts["triggers run"] = started.enter_context(_part("triggers", "run"))
         next_run = time.monotonic() + run_every * 60
         while True:
             time.sleep(_POLL_SECONDS)

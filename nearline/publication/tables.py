@@ -78,7 +78,7 @@ FACTS_AND_MEASURES = (
 )
 """Tables that are there whatever features there are; see `published_tables`."""
 
-INTERNAL_COLUMNS = frozenset({"change_seq"})
+INTERNAL_COLUMNS = frozenset({"change_seq", "event_key"})
 """Bookkeeping of incremental models; it tells of runs, not of behaviour."""
 
 

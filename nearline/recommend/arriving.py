@@ -8,26 +8,14 @@ learnt within a minute rests on no other rules than what is learnt overnight.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import duckdb
-import pyarrow as pa
-
-from nearline.errors import NearlineError
-from nearline.live.arrivals import read_arrivals
+from nearline.live.arrived_facts import ArrivedFacts
 from nearline.log import LogRecord
-from nearline.privacy.suppression import suppressed_rows
-from nearline.publication.live_files import (
-    ARRIVALS,
-    ARRIVED_FACTS,
-    SUPPRESSED,
-    read_live_models,
-)
+from nearline.publication.live_files import ARRIVALS
 
 if TYPE_CHECKING:
     from nearline.recommend.requests import Kind
-    from nearline.settings import Settings
 
 _TOUCHES = f"""
 with facts as ({{sql}})
@@ -59,48 +47,18 @@ class ArrivedTouch:
     title: str | None
 
 
-class Arriving:
+class Arriving(ArrivedFacts):
     """Reads records by the SQL of one release. `close` it.
 
     Raises:
         NearlineError: the release has no such SQL.
     """
 
-    def __init__(self, settings: "Settings", release: Path) -> None:
-        models = read_live_models(release)
-        if ARRIVED_FACTS not in models:
-            raise NearlineError(
-                "the published release does not say how to read arriving events; "
-                "run `nearline run` once"
-            )
-        self._settings = settings
-        self._query = _TOUCHES.format(sql=models[ARRIVED_FACTS].sql)
-        self._connection = duckdb.connect()
-        self._connection.execute("set timezone = 'UTC'")
-        self._connection.execute("set threads = 1")
-        self.follow_suppression()
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def follow_suppression(self) -> None:
-        """Takes up the suppression list as it is now."""
-        self._fill(SUPPRESSED, suppressed_rows(self._settings))
-
     def touches(
         self, records: Iterable[LogRecord], now: datetime
     ) -> list[ArrivedTouch]:
         """What may be used of `records`, in the order in which it happened."""
-        arrivals = read_arrivals(records, now)
-        if not arrivals.events.num_rows:
+        if not self.take(records, now).events.num_rows:
             return []
-        self._fill(ARRIVALS, arrivals.events)
-        rows: list[tuple[Any, ...]] = self._connection.execute(self._query).fetchall()
+        rows = self.query(_TOUCHES.format(sql=self.sql))
         return [ArrivedTouch(*row) for row in rows]
-
-    def _fill(self, name: str, table: pa.Table) -> None:
-        self._connection.register("given", table)
-        self._connection.execute(
-            f"create or replace temp table {name} as select * from given"
-        )
-        self._connection.unregister("given")

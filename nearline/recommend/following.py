@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from nearline.errors import NearlineError
 from nearline.file_stamps import file_stamp
 from nearline.landing.log_positions import log_identity
-from nearline.log import EVENTS, EventLog, LogUnavailableError, open_log
+from nearline.log import EVENTS, EventLog, open_log
+from nearline.log.patience import try_until_answered
 from nearline.models import NoChampion, load_champion, state_file
 from nearline.recommend.arriving import Arriving
 from nearline.recommend.artifacts import read_learnt
@@ -38,7 +39,6 @@ _LOGGER = logging.getLogger(__name__)
 MAX_RECORDS = 5_000
 POLL_SECONDS = 0.5
 WRITE_EVERY_SECONDS = 5.0
-_LONGEST_WAIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,16 +183,9 @@ def follow(
 
     Where the log is away, it is tried again after 0.5 to 10 seconds.
     """
-    wait_seconds = POLL_SECONDS
-    while not stopping.is_set():
-        try:
-            step = follower.step()
-        except LogUnavailableError as problem:
-            _LOGGER.warning("waiting: %s", problem)
-            stopping.wait(wait_seconds)
-            wait_seconds = min(wait_seconds * 2, _LONGEST_WAIT_SECONDS)
-            continue
-        wait_seconds = POLL_SECONDS
+    while (
+        step := try_until_answered(follower.step, stopping, POLL_SECONDS)
+    ) is not None:
         on_step(step)
         if not step.records:
             if until_idle:

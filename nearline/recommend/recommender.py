@@ -60,7 +60,7 @@ class Recommender:
         count = max(request.count, 0)
         interest, unknown = self._interest(request)
         if not len(self.shelves):
-            return Answer((), "empty_catalogue", None, unknown, (), {}, self.versions)
+            return Answer((), "empty_catalogue", None, unknown, versions=self.versions)
         sources = self.shelves.sources(interest, request.channel)
         totals = self._totals(sources)
         is_eligible, outcome, relaxed = self._eligible(request, interest)
@@ -76,6 +76,7 @@ class Recommender:
         if not len(ranked) and outcome != "seen_again":
             outcome = "nothing_eligible"
         ids = self.shelves.catalogue.items.ids
+        candidate_ids = [str(one) for one in ids.take(ranked).to_pylist()]
         focus = interest.focus
         return Answer(
             items=self._named(shown, totals, sources, interest, request.channel),
@@ -84,12 +85,9 @@ class Recommender:
             unknown_item_count=unknown,
             relaxed=(*relaxed, *capped),
             candidates=dict(
-                zip(
-                    map(str, ids.take(ranked).to_pylist()),
-                    shown.candidate_odds.tolist(),
-                    strict=True,
-                )
+                zip(candidate_ids, shown.candidate_odds.tolist(), strict=True)
             ),
+            scores=dict(zip(candidate_ids, totals[ranked].tolist(), strict=True)),
             versions=self.versions,
         )
 

@@ -88,8 +88,9 @@ class Answer:
     """A list with all that is needed to judge it later.
 
     `candidates` are all items that could have been shown, with the probability of each;
-    they add up to the list's length. `unknown_item_count` is how many items of the request
-    the catalogue does not hold. `relaxed` names rules that could not be held to.
+    they add up to the list's length; `scores` has the score of each. `unknown_item_count`
+    is how many items of the request the catalogue does not hold. `relaxed` names rules
+    that could not be held to.
     """
 
     items: tuple[Recommended, ...]
@@ -98,4 +99,5 @@ class Answer:
     unknown_item_count: int = 0
     relaxed: tuple[str, ...] = ()
     candidates: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str | None] = field(default_factory=dict)

@@ -10,29 +10,12 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.generation import GenerationMode
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-    unsupported_method,
-)
 
 from nearline.collector.segment import CALLS
+from tests.openapi_conformance import check_conformance, described_operations
 from tests.running_collector import running_collector
 
 EXAMPLES = int(os.environ.get("NEARLINE_OPENAPI_EXAMPLES", "60"))
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    unsupported_method,
-]
 
 
 OPERATIONS = (
@@ -54,29 +37,14 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def test_the_document_describes_these_paths(document: Any) -> None:
-    described = {
-        (operation.ok().path, operation.ok().method.upper())
-        for operation in document.get_all_operations()
-    }
-    assert described == set(OPERATIONS)
+    assert described_operations(document) == set(OPERATIONS)
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_every_answer_is_as_the_document_says(
     document: Any, path: str, method: str
 ) -> None:
-    operation = document[path][method]
-
-    @given(operation.as_strategy() | operation.as_strategy(GenerationMode.NEGATIVE))
-    @settings(
-        max_examples=EXAMPLES if method == "POST" else 10,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
+    examples = EXAMPLES if method == "POST" else 10
+    check_conformance(
+        document[path][method], examples, "dev" if method == "POST" else None
     )
-    def conforms(case: Any) -> None:
-        if method == "POST":
-            # With the key, so that bodies get past the first check.
-            case.headers = {**(case.headers or {}), "X-Nearline-Key": "dev"}
-        case.call_and_validate(checks=CHECKS)
-
-    conforms()

@@ -16,9 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from nearline.decisions.client import Consent, Context, DecisionsClient
 from nearline.landing.registry import format_names
 from nearline.landing.verification import remember_verified, unverified_files
+from nearline.log import EVENTS
 from tests.pipeline import NEARLINE, ROOT, SHARED_DATA, Home, simulate
+from tests.running_collector import running_decisions
 from tests.unit.landing.event_files import all_bytes
 
 ADDRESS = "jane.roe@example.org"
@@ -174,6 +177,42 @@ def test_online_values_are_the_latest_published_rows(home: Home) -> None:
 
     assert found["page_view_count_30d"] == [row[1] for row in latest]
     assert found["engaged_seconds_30d"] == [row[2] for row in latest]
+
+
+def test_decisions_are_served_from_what_the_run_published(home: Home) -> None:
+    home.nearline("recommend", "train")
+    visitor, item = home.published(
+        "select visitor_id, last_viewed_items[1] from {ftr_visitor__recent} "
+        "where len(last_viewed_items) > 2 order by event_timestamp desc limit 1"
+    )[0]
+    said_yes = Context(consent=Consent(analytics=True, personalization=True))
+    try:
+        with running_decisions(home.path) as service:
+            client = DecisionsClient(service.url, "dev", timeout_seconds=30)
+            until = time.monotonic() + 60
+            # Answers are whole once store and model are open.
+            while True:
+                listed = client.recommend(visitor, 5, said_yes)
+                if listed.answer == "personal":
+                    break
+                assert time.monotonic() < until, listed
+                time.sleep(0.1)
+            segments = client.segments(visitor)
+            assert service.stop() == 0
+            decisions = [json.loads(one.value) for one in service.records(EVENTS)]
+    finally:
+        # Other tests' runs are of the files alone.
+        shutil.rmtree(home.settings.log, ignore_errors=True)
+
+    assert listed.fallback is None
+    assert item not in listed.item_ids
+    of_list = [one for one in decisions if one["event_id"] == listed.decision_id]
+    assert of_list[0]["properties"]["chosen"] == listed.item_ids
+    assert of_list[0]["properties"]["feature_age_seconds"] > 0
+    assert set(segments) <= {
+        name
+        for (name,) in home.published("select distinct segment from {fct_segments}")
+    }
 
 
 def test_planted_address_stops_the_run_before_any_table_holds_it(home: Home) -> None:

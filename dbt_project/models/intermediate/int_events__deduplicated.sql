@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
-    unique_key='event_id',
+    unique_key='event_key',
     on_schema_change='fail',
     post_hook=[
         "{{ mark_withdrawal(this) }}",
@@ -44,7 +44,9 @@ event_ids_to_read_again as (
 arrived as (
 
     {% for format in var('event_formats') %}
-    select *
+    select
+        *,
+        {{ event_key('event_id') }} as event_key,
     from {{ ref('stg_' ~ format ~ '__events') }}
     {% if is_incremental() -%}
     where
@@ -67,7 +69,7 @@ known as (
         {{ as_arrived }},
     from {{ this }}
     where
-        event_id in (select event_id from arrived)
+        {{ is_found_by(this, 'event_key', 'arrived') }}
         {%- if is_backfilled %}
         and event_id not in (select event_id from event_ids_to_read_again)
         {%- endif %}

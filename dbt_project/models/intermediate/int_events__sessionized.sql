@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
-    unique_key='event_id',
+    unique_key='event_key',
     pre_hook=[
         "{{ forget_if_rebuilt(this, ref('int_events__deduplicated')) }}",
         "{{ delete_sessions_of_withdrawn_events(this) }}",
@@ -10,11 +10,9 @@
 
 {%- set cap = "interval '" ~ var('max_session_days') ~ " days'" %}
 
-with
-
-events as (
-
-    select
+{#- Of an event as it arrived, what decides about its session. -#}
+{%- set what_decides %}
+        event_key,
         event_id,
         visitor_id,
         source,
@@ -31,16 +29,52 @@ events as (
         {{ session_scope('arrived') }} as session_scope,
         {{ refused_reason('arrived') }} as refused_reason,
         change_seq,
-    from {{ ref('int_events__deduplicated') }} as arrived
+{%- endset %}
 
-),
+with
 
 {% if is_incremental() %}
 events_changed as (
 
-    select *
-    from events
+    select
+        {{ what_decides }}
+    from {{ ref('int_events__deduplicated') }} as arrived
     where {{ has_changed_since(this) }}
+
+),
+
+-- Where an earlier version of a changed event is placed.
+events_before as (
+
+    select
+        session_scope,
+        session_id,
+    from {{ this }}
+    where {{ is_found_by(this, 'event_key', 'events_changed') }}
+
+),
+
+scopes_touched as (
+
+    select session_scope from events_changed
+
+    union
+
+    select session_scope from events_before
+
+),
+
+events_nearby as (
+
+    select
+        event_key,
+        session_scope,
+        session_id,
+        occurred_at,
+    from {{ this }}
+    where
+        {{ is_found_by(this, 'session_scope', 'scopes_touched') }}
+        and session_id is not null
 
 ),
 
@@ -51,10 +85,7 @@ sessions_nearby as (
         session_id,
         min(occurred_at) as started_at,
         max(occurred_at) as ended_at,
-    from {{ this }}
-    where
-        session_scope in (select session_scope from events_changed)
-        and session_id is not null
+    from events_nearby
     group by session_scope, session_id
 
 ),
@@ -81,39 +112,34 @@ sessions_reopened as (
     union
 
     select session_id
-    from {{ this }}
-    where
-        event_id in (select event_id from events_changed)
-        and session_id is not null
+    from events_before
+    where session_id is not null
 
 ),
 
-event_ids_to_place as (
+keys_to_place as (
 
-    select event_id
-    from {{ this }}
+    select event_key
+    from events_nearby
     where session_id in (select session_id from sessions_reopened)
 
     union
 
-    select event_id from events_changed
+    select event_key from events_changed
 
 ),
 
-events_to_place as (
-
-    select *
-    from events
-    where event_id in (select event_id from event_ids_to_place)
-
-),
-{% else %}
-events_to_place as (
-
-    select * from events
-
-),
 {% endif %}
+events_to_place as (
+
+    select
+        {{ what_decides }}
+    from {{ ref('int_events__deduplicated') }} as arrived
+    {% if is_incremental() -%}
+    where {{ is_found_by(ref('int_events__deduplicated'), 'event_key', 'keys_to_place') }}
+    {%- endif %}
+
+),
 
 events_ordered as (
 
@@ -241,6 +267,7 @@ sessions_judged as (
 sessions_placed as (
 
     select
+        events_measured.event_key,
         events_measured.event_id,
         events_measured.session_scope,
         md5(
@@ -274,6 +301,7 @@ sessions_placed as (
 
     -- Nobody's session: counted and quarantined, used for nothing else.
     select
+        event_key,
         event_id,
         session_scope,
         occurred_at,
@@ -286,6 +314,7 @@ sessions_placed as (
 
     -- In the facts without a session: no page was seen and no time was spent.
     select
+        event_key,
         event_id,
         session_scope,
         occurred_at,

@@ -11,12 +11,6 @@
 
 with
 
-events as (
-
-    select * from {{ ref('fct_events') }}
-
-),
-
 sessions as (
 
     select * from {{ ref('fct_sessions') }}
@@ -25,7 +19,7 @@ sessions as (
 
 events_in_changed_sessions as (
 
-    {{ in_changed_sessions('events', this) }}
+    {{ in_changed_sessions(ref('fct_events'), this) }}
 
 ),
 

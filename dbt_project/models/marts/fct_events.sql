@@ -2,21 +2,18 @@
     materialized='incremental',
     incremental_strategy='delete+insert',
     on_schema_change='fail',
-    unique_key='event_id',
+    unique_key='event_key',
     pre_hook=[
         "{{ forget_if_rebuilt(this, ref('int_events__sessionized')) }}",
-        "{{ delete_rows_of_changed_events(this, 'event_id') }}",
+        "{{ delete_rows_of_changed_events(this, 'event_key', 'event_key') }}",
     ],
-    post_hook="{{ mark_generation(this) }}",
+    post_hook=[
+        "{{ mark_generation(this) }}",
+        "{{ keep_persons_written(this, ref('int_identity__persons')) }}",
+    ],
 ) }}
 
 with
-
-events as (
-
-    select * from {{ ref('int_events__deduplicated') }}
-
-),
 
 visitors as (
 
@@ -39,32 +36,72 @@ users as (
 ),
 
 {% if is_incremental() %}
-persons_before as (
+-- Somebody signed in, accounts turned out to be one person's, or a link is gone.
+-- Compared with what the rows were written with: a link that is gone has no row to tell
+-- of it.
+identifiers_changed as (
 
     select
-        visitor_id,
-        user_id,
-        person_id,
-    from {{ this }}
-    group by visitor_id, user_id, person_id
+        coalesce(now.identifier_type, written.identifier_type) as identifier_type,
+        coalesce(now.identifier, written.identifier) as identifier,
+    from {{ ref('int_identity__persons') }} as now
+    full join {{ persons_written(this) }} as written
+        on
+            now.identifier_type = written.identifier_type
+            and now.identifier = written.identifier
+    where
+        -- A visitor without a row is a person of its own.
+        coalesce(now.person_id, {{ person_key('visitor', 'written.identifier') }})
+        != coalesce(written.person_id, {{ person_key('visitor', 'now.identifier') }})
 
 ),
 
--- Somebody signed in, accounts turned out to be one person's, or a link is gone.
--- Compared with what the table says: a link that is gone has no row to tell of it.
-persons_changed as (
+visitors_changed as (
 
-    select
-        persons_before.visitor_id,
-        persons_before.user_id,
-    from persons_before
-    left join visitors
-        on persons_before.visitor_id = visitors.visitor_id
-    left join users
-        on persons_before.user_id = users.user_id
+    select identifier as visitor_id
+    from identifiers_changed
+    where identifier_type = 'visitor'
+
+),
+
+users_changed as (
+
+    select identifier as user_id
+    from identifiers_changed
+    where identifier_type = 'user'
+
+),
+
+keys_to_write as (
+
+    select event_key
+    from {{ ref('int_events__sessionized') }}
+    where change_seq > {{ last_change_seq(this) }}
+
+    union
+
+    select event_key
+    from {{ this }}
     where
-        persons_before.person_id
-        != {{ person_of_event('persons_before', 'visitors', 'users') }}
+        {{ is_found_by(this, 'visitor_id', 'visitors_changed') }}
+        and user_id is null
+
+    union
+
+    select event_key
+    from {{ this }}
+    where {{ is_found_by(this, 'user_id', 'users_changed') }}
+
+),
+
+{% endif %}
+events as (
+
+    select *
+    from {{ ref('int_events__deduplicated') }}
+    {% if is_incremental() -%}
+    where {{ is_found_by(ref('int_events__deduplicated'), 'event_key', 'keys_to_write') }}
+    {%- endif %}
 
 ),
 
@@ -72,29 +109,16 @@ sessionized as (
 
     select *
     from {{ ref('int_events__sessionized') }}
-    where
-        change_seq > {{ last_change_seq(this) }}
-        or event_id in (
-            select known.event_id
-            from {{ this }} as known
-            inner join persons_changed
-                on
-                    known.visitor_id = persons_changed.visitor_id
-                    and known.user_id is not distinct from persons_changed.user_id
-        )
+    {% if is_incremental() -%}
+    where {{ is_found_by(ref('int_events__sessionized'), 'event_key', 'keys_to_write') }}
+    {%- endif %}
 
 ),
-{% else %}
-sessionized as (
-
-    select * from {{ ref('int_events__sessionized') }}
-
-),
-{% endif %}
 
 final as (
 
     select
+        events.event_key,
         events.event_id,
         events.event_name,
         cast(events.occurred_at as date) as event_date,
@@ -165,7 +189,7 @@ final as (
         {%- endif %}
     from sessionized
     inner join events
-        on sessionized.event_id = events.event_id
+        on sessionized.event_key = events.event_key
     left join visitors
         on events.visitor_id = visitors.visitor_id
     left join users

@@ -12,15 +12,9 @@
 
 with
 
-events as (
-
-    select * from {{ ref('fct_events') }}
-
-),
-
 events_in_changed_sessions as (
 
-    {{ in_changed_sessions('events', this) }}
+    {{ in_changed_sessions(ref('fct_events'), this) }}
 
 ),
 

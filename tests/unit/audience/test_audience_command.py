@@ -12,7 +12,7 @@ from nearline.audience.command import audience
 from nearline.audience.members import MEMBER_SCHEMA
 from nearline.errors import InputError, NearlineError
 from tests.unit.audience.audience_release import publish
-from tests.unit.audience.test_webhook import SECRET, running_crm
+from tests.webhook_receiver import SECRET, running_crm
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nearline.bandits.command import policy
+from nearline.decisions.command import policy
 from nearline.errors import InputError, NearlineError
 from nearline.privacy.suppression import suppress
 from nearline.settings import Settings

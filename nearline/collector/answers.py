@@ -1,0 +1,102 @@
+"""Answers alike in all our HTTP services: JSON, problems, and which pages may read them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from nearline.collector.problems import Problem
+
+JSON = "application/json"
+
+_PREFLIGHT_HEADERS = {
+    "Access-Control-Allow-Methods": "POST, GET, HEAD, OPTIONS",
+    "Access-Control-Allow-Headers": (
+        "authorization, content-encoding, content-type, x-nearline-key"
+    ),
+    "Access-Control-Max-Age": "86400",
+}
+# FastAPI's spans hold addresses, queries and traces of whoever sends.
+_TELEMETRY = ("tracing", "metrics", "logs", "operation_spans", "auto_configure")
+
+
+class Cors:
+    """Headers that let a page of an allowed origin read the answer.
+
+    Which key a request has is known only from its body, so they are given to every
+    configured origin; the key's own origins are checked when its request is taken.
+    """
+
+    def __init__(self, allows_origin: Callable[[str], bool]) -> None:
+        self._allows_origin = allows_origin
+
+    def headers(self, request: Request) -> dict[str, str]:
+        origin = request.headers.get("origin")
+        if origin is None or not self._allows_origin(origin):
+            return {"Vary": "Origin"}
+        return {
+            "Vary": "Origin",
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": "Retry-After",
+        }
+
+    def preflight(self, request: Request) -> Response:
+        headers = self.headers(request)
+        if "Access-Control-Allow-Origin" not in headers:
+            problem = Problem(
+                403,
+                "no key may be used from this origin",
+                "Origin",
+                "add the page's origin to a key's allowed_origins",
+            )
+            return problem_answer(problem, headers)
+        return Response(status_code=204, headers=headers | _PREFLIGHT_HEADERS)
+
+
+def offline_app(title: str, description: str, lifespan: Any) -> FastAPI:
+    """An application whose `/docs` ask nobody else for anything."""
+    app: FastAPI = FastAPIOffline(
+        title=title,
+        description=description,
+        version="1",
+        lifespan=lifespan,
+        redoc_url=None,
+        telemetry=dict.fromkeys(_TELEMETRY, False),
+    )
+    return app
+
+
+def json_answer(
+    content: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(orjson.dumps(content), media_type=JSON, headers=dict(headers or {}))
+
+
+def problem_answer(problem: Problem, headers: Mapping[str, str]) -> Response:
+    return Response(
+        orjson.dumps(problem.body()),
+        status_code=problem.status,
+        media_type=JSON,
+        headers={**headers, **problem.headers()},
+    )
+
+
+def add_error_answers(app: FastAPI, cors: Cors) -> None:
+    """What is answered where there is no path, or not with this method."""
+
+    async def refuse(request: Request, problem: Exception) -> Response:
+        assert isinstance(problem, HTTPException)
+        if problem.status_code == 405:
+            text, fix = "the method is not allowed here", "see /docs"
+        else:
+            text, fix = "there is no such path", "see /docs for what there is"
+        answer = Problem(problem.status_code, text, None, fix)
+        headers = cors.headers(request) | dict(problem.headers or {})
+        return problem_answer(answer, headers)
+
+    app.add_exception_handler(HTTPException, refuse)

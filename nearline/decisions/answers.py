@@ -1,0 +1,247 @@
+"""What is answered over HTTP: the form of the bodies, and how a decision becomes one.
+
+Belongs here: the models that the OpenAPI document is made from, and the same as plain
+values. Answers are not validated on their way out; a test holds them to the models.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nearline.decisions.decision_events import models_of
+from nearline.decisions.service import Decided, Decision
+from nearline.decisions.vocabulary import SERVICE
+from nearline.propensity.scoring import Score
+
+WORDS_OF_FALLBACKS: Mapping[str, str] = {
+    "store_unavailable": "the online store does not answer",
+    "store_slow": "the online store took too long",
+    "model_unavailable": "there is no model that can be read",
+    "model_slow": "the list took too long to make",
+    "model_failed": "the list could not be made",
+    "nothing_eligible": "the rules leave no item",
+    "overloaded": "more is asked than can be answered now",
+    "unknown_slot": "no policy file has this slot",
+}
+"""Why an answer holds less than was asked for."""
+
+Answered = Literal["personal", "general", "popular", "default", "none"]
+
+
+class AnswerForm(BaseModel):
+    """An answer; later versions may have more fields."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class ItemAnswer(AnswerForm):
+    """An item in its place. `probability` is that of being anywhere in the list."""
+
+    item_id: str
+    reason: str
+    sources: list[str]
+    score: float
+    probability: float
+    place_probability: float
+    is_explored: bool
+
+
+class ContentAnswer(AnswerForm):
+    """What to show: a message or banner with its content, items, or nothing."""
+
+    kind: Literal["message", "banner", "items", "none"]
+    block: str | None = None
+    content: dict[str, Any] = {}
+    items: list[ItemAnswer] = []
+
+
+class SlotAnswer(AnswerForm):
+    """What a slot shows and why. Send `decision_id` along with what comes of it.
+
+    It is null where no record is kept: without consent to analytics, for a slot that is
+    not known, or where the queue of records is full.
+    """
+
+    decision_id: str | None
+    content: ContentAnswer
+    reason: str
+    answer: Answered
+    fallback: str | None = Field(description=", ".join(WORDS_OF_FALLBACKS))
+    policy: str | None
+    policy_version: str | None
+    arms: dict[str, str]
+    hold_out: bool
+    probability: float
+    is_explored: bool
+    trigger: str | None
+    models: dict[str, int]
+
+
+class FreshnessAnswer(AnswerForm):
+    """Seconds since the newest value of the visitor became known; null: none was read.
+    `recommender_as_of`: up to when the recommender has seen events; null: its training."""
+
+    feature_age_seconds: float | None
+    recommender_as_of: str | None
+
+
+class VersionsAnswer(AnswerForm):
+    """`features` is the Feast service that was read; null: none was."""
+
+    features: str | None
+    recommender: int | None
+
+
+class DecideAnswer(AnswerForm):
+    """What to show in each slot that was asked for."""
+
+    slots: dict[str, SlotAnswer]
+    versions: VersionsAnswer
+    freshness: FreshnessAnswer
+    latency_ms: float
+
+
+class RecommendAnswer(AnswerForm):
+    """One list."""
+
+    list_: SlotAnswer = Field(alias="list")
+    versions: VersionsAnswer
+    freshness: FreshnessAnswer
+    latency_ms: float
+
+
+class ScoreOfTarget(AnswerForm):
+    """A probability, 0 to 1, and the version that gave it; null and why there is none."""
+
+    probability: float | None
+    version: int | None
+    problems: list[str]
+    reason: str | None
+
+
+class ScoreAnswer(AnswerForm):
+    """Scores by target."""
+
+    scores: dict[str, ScoreOfTarget]
+
+
+class SegmentAnswer(AnswerForm):
+    """A segment that a person is in, since when (UTC), and whether it is the first one."""
+
+    segment: str
+    since: str
+    is_primary: bool
+
+
+class SegmentsAnswer(AnswerForm):
+    """Segments as of the published release; null: nothing is published."""
+
+    segments: list[SegmentAnswer]
+    as_of: str | None
+    reason: str | None
+
+
+class OutcomesAnswer(AnswerForm):
+    """How many outcomes are durably kept; `not_kept` had no consent to analytics."""
+
+    accepted: int
+    not_kept: int
+
+
+class ProblemAnswer(AnswerForm):
+    """Why a request is refused, and what to do."""
+
+    error: str
+    field: str | None
+    fix: str
+
+
+ANSWERS: tuple[type[AnswerForm], ...] = (
+    DecideAnswer,
+    RecommendAnswer,
+    ScoreAnswer,
+    SegmentsAnswer,
+    OutcomesAnswer,
+    ProblemAnswer,
+)
+
+
+def decide_answer(decided: Decided) -> dict[str, Any]:
+    """The body of `/v1/decide`."""
+    slots = {name: slot_answer(one) for name, one in decided.decisions.items()}
+    return {"slots": slots, **_about(decided)}
+
+
+def recommend_answer(decided: Decided) -> dict[str, Any]:
+    """The body of `/v1/recommend`."""
+    (decision,) = decided.decisions.values()
+    return {"list": slot_answer(decision), **_about(decided)}
+
+
+def score_answer(scores: Mapping[str, Score]) -> dict[str, Any]:
+    """The body of `/v1/score`."""
+    return {
+        "scores": {
+            key: {
+                "probability": one.probability,
+                "version": one.version,
+                "problems": list(one.problems),
+                "reason": one.reason,
+            }
+            for key, one in scores.items()
+        }
+    }
+
+
+def slot_answer(decision: Decision) -> dict[str, Any]:
+    """What one slot shows."""
+    choice = decision.choice
+    block = choice.block
+    kind = block.kind if block is not None else "items" if choice.items else "none"
+    return {
+        "decision_id": decision.decision_id,
+        "content": {
+            "kind": kind,
+            "block": None if block is None else block.name,
+            "content": {} if block is None else dict(block.content),
+            "items": [
+                {
+                    "item_id": item.item_id,
+                    "reason": item.reason,
+                    "sources": list(item.sources),
+                    "score": item.score,
+                    "probability": item.probability,
+                    "place_probability": item.place_probability,
+                    "is_explored": item.is_explored,
+                }
+                for item in choice.items
+            ],
+        },
+        "reason": choice.reason,
+        "answer": choice.outcome,
+        "fallback": choice.fallback,
+        "policy": choice.policy,
+        "policy_version": choice.policy_version,
+        "arms": dict(choice.arms),
+        "hold_out": choice.is_held_out,
+        "probability": choice.probability,
+        "is_explored": choice.is_explored,
+        "trigger": None,
+        "models": models_of(choice),
+    }
+
+
+def _about(decided: Decided) -> dict[str, Any]:
+    known = decided.known
+    return {
+        "versions": {
+            "features": None if known.features is None else SERVICE,
+            "recommender": decided.lists.version,
+        },
+        "freshness": {
+            "feature_age_seconds": known.feature_age_seconds,
+            "recommender_as_of": decided.lists.as_of,
+        },
+        "latency_ms": round(decided.latency_ms, 3),
+    }

@@ -1,0 +1,449 @@
+"""Reads policies from YAML files, and says of each mistake in which file, field and why.
+
+Belongs here: the form of the files and the check that names in them belong to something.
+All mistakes are found at once; who serves takes a folder without any or not at all.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from nearline.decisions.expressions import (
+    Expression,
+    ExpressionError,
+    Kind,
+    parse_condition,
+    parse_score,
+)
+from nearline.decisions.policies import (
+    Arm,
+    Block,
+    BlockKind,
+    Experiment,
+    Listing,
+    Policy,
+    PolicySet,
+    Purpose,
+    Slot,
+    SlotKind,
+)
+from nearline.decisions.vocabulary import known_names, reads_features
+from nearline.errors import InputError
+from nearline.events.contract import Key, Name
+from nearline.recommend.requests import Policy as ListRules
+from nearline.settings import Settings
+
+FORM = 1
+MOST_ITEMS = 50
+"""Of one list; the record of a decision holds as many candidates."""
+
+_SUFFIXES = (".yml", ".yaml")
+_MOST_BYTES = 1_000_000
+_LEAST_SHARE = 1e-4
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Salt = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Count = Annotated[int, Field(ge=1, le=MOST_ITEMS)]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _ListForm(_Form):
+    count: Count | None = None
+    category: str | None = None
+    exploration_share: Share | None = None
+    relevance_share: Share | None = None
+    most_per_brand: Annotated[int, Field(ge=1)] | None = None
+    hide_seen: bool | None = None
+    hide_bought: bool | None = None
+
+
+class _DefaultForm(_Form):
+    block: Name | None = None
+    items: Annotated[list[Key], Field(max_length=MOST_ITEMS)] = []
+
+
+class _SlotForm(_Form):
+    kind: SlotKind
+    policies: list[Name] = []
+    count: Count = 5
+    default: _DefaultForm = _DefaultForm()
+
+
+class _BlockForm(_Form):
+    kind: BlockKind
+    content: dict[str, Any] = {}
+    when: str | None = None
+    score: str | None = None
+    reason: Annotated[str, Field(max_length=256)] | None = None
+    list_: Annotated[_ListForm | None, Field(alias="list")] = None
+
+
+class _ArmForm(_Form):
+    share: Share
+    blocks: list[Name] | None = None
+    list_: Annotated[_ListForm | None, Field(alias="list")] = None
+    default: bool = False
+
+
+class _ExperimentForm(_Form):
+    key: Key
+    salt: Salt | None = None
+    arms: Annotated[dict[Name, _ArmForm], Field(min_length=1)]
+
+
+class _PolicyForm(_Form):
+    needs: list[Purpose] = []
+    when: str | None = None
+    hold_out: Share = 0.0
+    experiment: _ExperimentForm | None = None
+    blocks: list[Name] = []
+    explore: Share = 0.0
+    list_: Annotated[_ListForm | None, Field(alias="list")] = None
+    reason: Annotated[str, Field(max_length=256)] | None = None
+
+
+class _FileForm(_Form):
+    version: Literal[1]
+    slots: dict[Name, _SlotForm] = {}
+    blocks: dict[Name, _BlockForm] = {}
+    policies: dict[Name, _PolicyForm] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyProblem:
+    """One mistake. `field` is its place in the file, empty for the file as a whole."""
+
+    file: str
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.file, self.field, self.message) if part)
+
+
+class PolicyError(InputError):
+    """Files that cannot be used, with everything that is wrong in them."""
+
+    def __init__(self, problems: Iterable[PolicyProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(map(str, self.problems)))
+
+
+def load_policies(settings: Settings) -> PolicySet:
+    """The policies of this installation; the shipped ones where it has none.
+
+    Raises:
+        PolicyError: something is wrong in them.
+    """
+    return read_policies(policy_paths(settings), known_names(settings.dbt_project))
+
+
+def policy_paths(settings: Settings) -> list[Path]:
+    """The files that are served: of the folder of the settings, or the shipped one."""
+    folder = settings.policy_folder
+    if folder.is_dir():
+        return files_of(folder)
+    return [Path(str(files("nearline.decisions") / "default_policies" / "shop.yml"))]
+
+
+def files_of(path: Path) -> list[Path]:
+    """A file, or all policy files of a folder in the order of their names.
+
+    Raises:
+        InputError: there is none.
+    """
+    if path.is_file():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES)
+    if not found:
+        raise InputError(
+            f"{path} holds no policy file (.yml); see docs/decisions-api.md"
+        )
+    return found
+
+
+def read_policies(paths: Iterable[Path], names: Mapping[str, Kind]) -> PolicySet:
+    """Policies of several files as one set.
+
+    Args:
+        names: what conditions may use (`vocabulary.known_names`).
+
+    Raises:
+        PolicyError: something is wrong; all of it is listed.
+    """
+    reading = _Reading(names)
+    for path in paths:
+        reading.add(path)
+    reading.check()
+    if reading.problems:
+        raise PolicyError(reading.problems)
+    return PolicySet(reading.slots, reading.blocks, reading.policies)
+
+
+class _Reading:
+    """What was read so far, and what was wrong with it."""
+
+    def __init__(self, names: Mapping[str, Kind]) -> None:
+        self.slots: dict[str, Slot] = {}
+        self.blocks: dict[str, Block] = {}
+        self.policies: dict[str, Policy] = {}
+        self.problems: list[PolicyProblem] = []
+        self._names = names
+        self._file = ""
+        self._files: dict[tuple[str, str], str] = {}
+
+    def add(self, path: Path) -> None:
+        self._file = path.name
+        form, version = self._form(path)
+        if form is None:
+            return
+        for name, slot in form.slots.items():
+            self._note("slots", name)
+            self.slots[name] = Slot(
+                name=name,
+                kind=slot.kind,
+                version=version,
+                policies=tuple(slot.policies),
+                default_block=slot.default.block,
+                default_items=tuple(slot.default.items),
+                count=slot.count,
+            )
+        for name, block in form.blocks.items():
+            self._note("blocks", name)
+            self.blocks[name] = self._block(name, block)
+        for name, policy in form.policies.items():
+            self._note("policies", name)
+            self.policies[name] = self._policy(name, policy, version)
+
+    def check(self) -> None:
+        """Whether every name that is used belongs to something that fits."""
+        for slot in self.slots.values():
+            self._file = self._files["slots", slot.name]
+            self._check_slot(slot, f"slots.{slot.name}")
+        for policy in self.policies.values():
+            self._file = self._files["policies", policy.name]
+            place = f"policies.{policy.name}"
+            self._check_known(policy.blocks, self.blocks, f"{place}.blocks", "block")
+            for arm in (policy.experiment.arms if policy.experiment else {}).values():
+                place_of_arm = f"{place}.experiment.arms.{arm.name}.blocks"
+                self._check_known(arm.blocks or (), self.blocks, place_of_arm, "block")
+
+    def _check_slot(self, slot: Slot, place: str) -> None:
+        self._check_known(slot.policies, self.policies, f"{place}.policies", "policy")
+        default = (slot.default_block,) if slot.default_block else ()
+        self._check_known(default, self.blocks, f"{place}.default.block", "block")
+        if slot.kind == "block" and not slot.default_block:
+            self._add(
+                f"{place}.default.block",
+                "is missing; name the block that is shown when nothing else can be",
+            )
+        block = self.blocks.get(slot.default_block or "")
+        if block is not None and block.kind == "items" and slot.kind == "block":
+            self._add(
+                f"{place}.default.block",
+                "is a block of items; name a message or banner, which needs no model",
+            )
+        for name in slot.policies:
+            policy = self.policies.get(name)
+            if policy is None:
+                continue
+            if slot.kind == "block" and not policy.blocks:
+                self._add(
+                    f"{place}.policies",
+                    f"policy {name} has no blocks to choose from; give it `blocks`, or "
+                    "make the slot one of items",
+                )
+            if slot.kind == "items" and policy.blocks:
+                self._add(
+                    f"{place}.policies",
+                    f"policy {name} chooses among blocks; take it for a slot of blocks",
+                )
+
+    def _check_known(
+        self, used: Iterable[str], known: Mapping[str, Any], place: str, what: str
+    ) -> None:
+        for name in used:
+            if name not in known:
+                there = ", ".join(sorted(known)) or "none"
+                self._add(place, f"there is no {what} {name}; there are {there}")
+
+    def _form(self, path: Path) -> tuple[_FileForm | None, str]:
+        try:
+            content = path.read_bytes()
+            if len(content) > _MOST_BYTES:
+                self._add("", f"has more than {_MOST_BYTES:,} bytes; split it")
+                return None, ""
+            document = yaml.load(content, Loader=_Loader)
+        except OSError as problem:
+            self._add("", f"cannot be read ({problem.strerror})")
+        except (yaml.YAMLError, RecursionError, ValueError) as problem:
+            mark = getattr(problem, "problem_mark", None)
+            line = f" (line {mark.line + 1})" if mark else ""
+            reason = getattr(problem, "problem", None) or "cannot be read"
+            self._add("", f"is not YAML{line}: {reason}; mend it")
+        else:
+            try:
+                form = _FileForm.model_validate(document)
+            except ValidationError as problem:
+                self._add_form_problems(problem)
+            else:
+                return form, hashlib.sha256(content).hexdigest()[:12]
+        return None, ""
+
+    def _add_form_problems(self, problem: ValidationError) -> None:
+        for error in problem.errors(include_url=False, include_input=False):
+            where = list(error["loc"])
+            if where[-1:] == ["[key]"]:
+                self._add(
+                    ".".join(map(str, where[:-2])),
+                    "a name is lower-case letters, digits and _, a letter first; write "
+                    "one such as off or yes in quotes",
+                )
+                continue
+            place = ".".join(map(str, where))
+            if error["type"] == "extra_forbidden":
+                message = "there is no such field; see docs/decisions-api.md"
+            elif error["type"] == "missing":
+                message = "is missing"
+            elif place == "version":
+                message = f"has to be {FORM}, the form of file that this is"
+            else:
+                message = error["msg"][0].lower() + error["msg"][1:]
+            self._add(place, message)
+
+    def _block(self, name: str, form: _BlockForm) -> Block:
+        place = f"blocks.{name}"
+        if form.kind != "items" and form.list_ is not None:
+            self._add(f"{place}.list", "only a block of items has one; leave it out")
+        try:
+            orjson.dumps(form.content)
+        except TypeError:
+            self._add(
+                f"{place}.content",
+                "cannot be sent as JSON; take texts, numbers, lists, and names as keys",
+            )
+        return Block(
+            name=name,
+            kind=form.kind,
+            content=form.content,
+            when=self._parsed(parse_condition, form.when, f"{place}.when"),
+            score=self._parsed(parse_score, form.score, f"{place}.score"),
+            reason=form.reason,
+            listing=_listing(form.list_ or _ListForm())
+            if form.kind == "items"
+            else None,
+        )
+
+    def _policy(self, name: str, form: _PolicyForm, version: str) -> Policy:
+        place = f"policies.{name}"
+        when = self._parsed(parse_condition, form.when, f"{place}.when")
+        needs = set(form.needs)
+        if reads_features(when):
+            needs.add("personalization")
+        listing = None if form.list_ is None else _listing(form.list_)
+        if form.blocks and form.list_ is not None:
+            self._add(
+                f"{place}.list", "goes with a slot of items; leave out list or blocks"
+            )
+        if form.explore and not form.blocks:
+            self._add(
+                f"{place}.explore",
+                "is of blocks; for items set list.exploration_share",
+            )
+        return Policy(
+            name=name,
+            version=version,
+            needs=frozenset(needs),
+            when=when,
+            hold_out_share=form.hold_out,
+            experiment=self._experiment(form, f"{place}.experiment"),
+            blocks=tuple(form.blocks),
+            explore_share=form.explore,
+            listing=listing,
+            reason=form.reason,
+        )
+
+    def _experiment(self, policy: _PolicyForm, place: str) -> Experiment | None:
+        form = policy.experiment
+        if form is None:
+            return None
+        total = sum(arm.share for arm in form.arms.values())
+        if not _LEAST_SHARE <= total <= 1 + 1e-9:
+            self._add(
+                f"{place}.arms", f"shares add up to {total:g}; they make at most 1"
+            )
+            return None
+        arms = {}
+        for name, arm in form.arms.items():
+            listing = None
+            if arm.list_ is not None:
+                # What the arm does not say is as the policy has it.
+                whole = (policy.list_ or _ListForm()).model_dump(exclude_none=True)
+                own = arm.list_.model_dump(exclude_none=True)
+                listing = _listing(_ListForm.model_validate(whole | own))
+            blocks = None if arm.blocks is None else tuple(arm.blocks)
+            if blocks is not None and not policy.blocks:
+                self._add(f"{place}.arms.{name}.blocks", "the policy is one of items")
+            arms[name] = (arm.share, Arm(name, blocks, listing, arm.default))
+        return Experiment.of_shares(form.key, form.salt or _salt_of(form.key), arms)
+
+    def _parsed(
+        self,
+        parse: Callable[[str, Mapping[str, Kind]], Expression],
+        text: str | None,
+        place: str,
+    ) -> Expression | None:
+        if text is None:
+            return None
+        try:
+            return parse(text, self._names)
+        except ExpressionError as problem:
+            self._add(place, str(problem))
+            return None
+
+    def _note(self, kind: str, name: str) -> None:
+        first = self._files.setdefault((kind, name), self._file)
+        if first != self._file:
+            self._add(f"{kind}.{name}", f"is also in {first}; give it another name")
+
+    def _add(self, field: str, message: str) -> None:
+        self.problems.append(PolicyProblem(self._file, field, message))
+
+
+def _listing(form: _ListForm) -> Listing:
+    said = form.model_dump(exclude_none=True)
+    rules = {one.name for one in fields(ListRules)} & set(said)
+    return Listing(
+        count=form.count,
+        rules=replace(ListRules(), **{name: said[name] for name in rules}),
+        category=form.category,
+    )
+
+
+def _salt_of(key: str) -> str:
+    """A key may hold a colon, a salt may not."""
+    return key.replace(":", ".")
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a name that is there twice, of which YAML keeps the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag.endswith(":str"):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value} is there twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)

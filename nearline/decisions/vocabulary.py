@@ -1,0 +1,62 @@
+"""The names that conditions of policies may use, with what each of them holds.
+
+Belongs here: features of the service that a decision reads, and what a page says of
+itself. Not here: their values.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nearline.feature_views import find_feature_views
+
+if TYPE_CHECKING:
+    from nearline.decisions.expressions import Expression, Kind
+
+SERVICE = "visitor_features_v1"
+"""The feature service that decisions read."""
+
+CONTEXT = "context."
+CONTEXT_FIELDS = (
+    "page_type",
+    "page_path",
+    "item",
+    "channel",
+    "campaign",
+    "device_class",
+)
+"""What a page may say of itself; in conditions `context.page_type` and so on, all text."""
+
+_KINDS: "Mapping[str, Kind]" = {
+    "bigint": "number",
+    "integer": "number",
+    "double": "number",
+    "float": "number",
+    "varchar": "text",
+    "boolean": "flag",
+    "timestamp": "moment",
+    "varchar[]": "texts",
+}
+
+
+def known_names(dbt_project: Path) -> "dict[str, Kind]":
+    """Every name that a condition may use.
+
+    Raises:
+        InputError: the feature views of the project cannot be read.
+    """
+    features = {
+        feature.name: _KINDS[feature.data_type]
+        for view in find_feature_views(dbt_project)
+        if SERVICE in view.services
+        for feature in view.features
+        if feature.data_type in _KINDS
+    }
+    return features | {f"{CONTEXT}{name}": "text" for name in CONTEXT_FIELDS}
+
+
+def reads_features(expression: "Expression | None") -> bool:
+    """Whether an expression asks for anything of the visitor, and not of the page alone."""
+    return expression is not None and any(
+        not name.startswith(CONTEXT) for name in expression.names
+    )
