@@ -401,7 +401,7 @@ def _decisions() -> list[Row]:
         decision("decided_3", "v_undecided", "home", "sku_1", consent_analytics=False),
         # Arrives last of all.
         event(
-            "decided_click", "v_decided", at("10:01"), "click", delay=9 * DAYS,
+            "decided_click", "v_decided", at("10:01"), "click", delay=2 * DAYS,
             **about("decided_1"),
         ),
         # By the same person on another device, which is known only by its login.
