@@ -399,7 +399,7 @@ def _decisions() -> list[Row]:
         decision("decided_1", "v_decided", "home", "sku_1"),
         decision("decided_2", "v_decided", "banner", "sale", delay=2 * DAYS),
         decision("decided_3", "v_undecided", "home", "sku_1", consent_analytics=False),
-        # Arrives last of all.
+        # Arrives two days late.
         event(
             "decided_click", "v_decided", at("10:01"), "click", delay=2 * DAYS,
             **about("decided_1"),
