@@ -105,6 +105,7 @@ ID_COLUMNS: Mapping[str, IdForm] = {
             "element_id",
             "pseudonym_key_id",
             "control_variant_key",
+            "decision_id",
         ),
         KEY,
     ),

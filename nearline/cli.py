@@ -82,7 +82,7 @@ class _LazyGroup(click.Group):
             ("up", "Run collector, live features and the run together."),
             ("serve", "Answer what to show whom, over HTTP."),
             ("decide", "Show what a visitor would see now, and why."),
-            ("policy", "Check the policies that decisions follow."),
+            ("policy", "Check policies; judge and learn them by the log."),
             ("experiment", "Say what a file of units or sums shows, with intervals."),
             ("dashboards", "Rebuild the pages from the published tables."),
             ("audience", "Hand a segment's people to another system."),

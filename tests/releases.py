@@ -210,6 +210,34 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "has_srm_alarm": _BOOL,
         **_columns("method verdict", _TEXT),
     },
+    "fct_decisions": {
+        "decision_id": _TEXT,
+        **_columns("decided_at outcome_until exposed_at clicked_at", _TIME),
+        "decision_date": _DATE,
+        **_columns(
+            "source visitor_id person_id session_id slot policy_name policy_version "
+            "choice trigger_name arms models segment answer fallback currency",
+            _TEXT,
+        ),
+        **_columns("candidates chosen block_items", pa.list_(_TEXT)),
+        **_columns(
+            "candidate_scores candidate_probabilities place_probabilities",
+            pa.list_(_REAL),
+        ),
+        **_columns(
+            "probability feature_age_seconds latency_milliseconds response_reward",
+            _REAL,
+        ),
+        **_columns(
+            "exposure_count click_count add_to_cart_count purchase_count revenue_cents",
+            _LONG,
+        ),
+        **_columns(
+            "is_explored is_held_out is_clicked is_outcome_complete "
+            "has_personalization_consent is_bot",
+            _BOOL,
+        ),
+    },
     "fct_daily_metrics": {
         "metric_date": _DATE,
         **_columns("channel device_class segment", _TEXT),
@@ -689,6 +717,7 @@ def release_tables() -> Tables:
                 "verdict": "cannot conclude: too few units",
             }
         ],
+        "fct_decisions": [],
         "fct_daily_metrics": [
             {
                 "metric_date": DAY,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from expectations.checks import Suite
 from expectations.suites.behaviour import BEHAVIOUR_SUITES
+from expectations.suites.decisions import DECISION_SUITES
 from expectations.suites.experiments import EXPERIMENT_SUITES
 from expectations.suites.features import feature_suites
 from expectations.suites.measures import MEASURE_SUITES
@@ -31,6 +32,7 @@ def release_suites(dbt_project: Path) -> tuple[Suite, ...]:
         *SHOP_SUITES,
         *PERSON_SUITES,
         *EXPERIMENT_SUITES,
+        *DECISION_SUITES,
         *MEASURE_SUITES,
         *feature_suites(find_feature_views(dbt_project)),
         *OPERATION_SUITES,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nearline.bandits.command import evaluate, learn
 from nearline.cli import print_json
 from nearline.collector.config import DEVELOPMENT_KEY, Trust
 from nearline.collector.workers import address, listens, names_key_holder
@@ -92,10 +93,17 @@ def new_key(source: str, origins: tuple[str, ...], trust: Trust, as_json: bool) 
 
 @click.group(
     epilog="Example: nearline policy check",
-    short_help="Check the policies that decisions follow.",
+    short_help="Check policies; judge and learn them by the log.",
 )
 def policy() -> None:
-    """Slots, blocks and policies as YAML files; see docs/decisions-api.md."""
+    """Slots, blocks and policies as YAML files, and policies judged by the log.
+
+    See docs/decisions-api.md and docs/off-policy.md.
+    """
+
+
+policy.add_command(evaluate)
+policy.add_command(learn)
 
 
 @policy.command(epilog="Example: nearline policy check policies/home.yml")

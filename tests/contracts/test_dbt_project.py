@@ -16,7 +16,9 @@ from tests.releases import PUBLISHED_TABLES
 
 DBT_PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 MODELS = sorted((DBT_PROJECT / "models").rglob("*.sql"))
-PUBLISHED_FOLDERS = ("marts", "features", "experiments", "metrics", "ops")
+PUBLISHED_FOLDERS = (
+    "marts", "features", "experiments", "decisions", "metrics", "ops"
+)  # fmt: skip
 PUBLISHED_MODELS = [path for path in MODELS if path.parent.name in PUBLISHED_FOLDERS]
 PERSONAL_COLUMNS = {"visitor_id", "user_id", "person_id", "unit_id", "identifier"}
 DUCKDB_TYPES = {

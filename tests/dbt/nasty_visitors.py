@@ -381,6 +381,44 @@ def _experiment() -> list[Row]:
     ]
 
 
+def _decisions() -> list[Row]:
+    """Two slots decided for one visitor; outcomes in time, late, too late, elsewhere."""
+
+    def decision(
+        event_id: str, visitor: str, slot: str, chosen: str, **fields: Any
+    ) -> Row:
+        odds = {"slot": slot, "chosen": [chosen], "probability": 0.8}
+        return event(
+            event_id, visitor, at("10:00"), "decision", properties=odds, **fields
+        )
+
+    def about(decision_id: str) -> Row:
+        return {"properties": {"decision_id": decision_id}}
+
+    return [
+        decision("decided_1", "v_decided", "home", "sku_1"),
+        decision("decided_2", "v_decided", "banner", "sale", delay=2 * DAYS),
+        decision("decided_3", "v_undecided", "home", "sku_1", consent_analytics=False),
+        # Arrives two days late.
+        event(
+            "decided_click", "v_decided", at("10:01"), "click", delay=2 * DAYS,
+            **about("decided_1"),
+        ),
+        # By the same person on another device, which is known only by its login.
+        event("decided_login", "v_decided", at("12:00"), "identify", user_id="u_decided"),
+        event("phone_login", "v_decided_phone", at("12:01"), "identify", user_id="u_decided"),
+        event("phone_click", "v_decided_phone", at("12:02"), "click", **about("decided_2")),
+        # By somebody else, to whom the page was sent.
+        event("friend_click", "v_friend", at("10:02"), "click", **about("decided_1")),
+        event("decided_cart", "v_decided", at("10:00", 1), "add_to_cart", item_id="sku_1"),
+        event(
+            "decided_cart_later", "v_decided", at("10:00:00.001", 1), "add_to_cart",
+            item_id="sku_1",
+        ),
+        purchase("decided_buy", "v_decided", at("11:00"), 1234),
+    ]  # fmt: skip
+
+
 def _snapshots() -> list[Row]:
     """A source without sessions, in the midst of visits."""
 
@@ -423,6 +461,7 @@ FIRST_ARRIVALS: list[Row] = [
     *_shopping(),
     *_consent(),
     *_experiment(),
+    *_decisions(),
     *_snapshots(),
     # Versions to be corrected.
     event("renamed_1", "v_renamed", at("10:00"), delay=HOUR),

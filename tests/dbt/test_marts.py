@@ -108,3 +108,17 @@ def test_experiment_metrics_are_the_sums_over_units_exposed(
         assert unit_count == units
         assert Fraction(value_sum).limit_denominator(1000) == total
         assert value_sum_squares == pytest.approx(float(squares), rel=1e-15)
+
+
+def test_a_decision_has_what_came_of_it_within_a_day_of_its_person(
+    in_pieces: Warehouse,
+) -> None:
+    """The visitors of `nasty_visitors`; who gave no consent is not there."""
+    rows = in_pieces.rows(
+        "select slot, click_count, add_to_cart_count, purchase_count, revenue_cents, "
+        "is_outcome_complete from fct_decisions order by decision_id"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("home", 1, 1, 1, 1234, True),
+        ("banner", 1, 0, 0, 0, True),
+    ]

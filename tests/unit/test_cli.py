@@ -65,6 +65,8 @@ COMMANDS: list[list[str]] = [
     ["decide"],
     ["policy"],
     ["policy", "check"],
+    ["policy", "evaluate"],
+    ["policy", "learn"],
 ]
 HEAVY = ("pandas", "duckdb", "dagster", "feast", "great_expectations", "sklearn", "dbt")
 

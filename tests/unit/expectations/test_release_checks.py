@@ -264,6 +264,76 @@ def test_defect_in_behaviour_blocks_where_it_is(
     assert blocking(results)
 
 
+def _decided() -> Tables:
+    """A release with one decision, which was clicked and sold something."""
+    tables = _only("fct_events", "fct_decisions", "dim_persons")
+    exposure = tables["fct_events"][3]
+    decision = {**exposure, "event_id": "d-1", "event_name": "decision"}
+    tables["fct_events"].append(decision)
+    tables["fct_decisions"] = [
+        {
+            "decision_id": "d-1",
+            **{name: exposure[name] for name in ("visitor_id", "person_id", "source")},
+            "decided_at": NOON,
+            "decision_date": NOON.date(),
+            "outcome_until": NOON + timedelta(days=1),
+            "slot": "home",
+            "candidates": ["sku-1", "sku-2"],
+            "candidate_scores": [0.123456789012345, None],
+            "candidate_probabilities": [0.95, 0.05],
+            "chosen": ["sku-1"],
+            "choice": "sku-1",
+            "probability": 0.95,
+            "exposure_count": 1,
+            "click_count": 1,
+            "is_clicked": True,
+            "add_to_cart_count": 0,
+            "purchase_count": 1,
+            "revenue_cents": 4999,
+            **dict.fromkeys(
+                (
+                    "is_explored",
+                    "is_held_out",
+                    "is_outcome_complete",
+                    "has_personalization_consent",
+                    "is_bot",
+                ),
+                False,
+            ),
+        }
+    ]
+    return tables
+
+
+def _amiss_of_decisions(results: list[CheckResult]) -> set[tuple[str, str, str]]:
+    return {
+        (check, severity, status)
+        for table, check, severity, status in _amiss(results)
+        if table == "fct_decisions"
+    }
+
+
+def test_a_sound_decision_passes(tmp_path):
+    assert _amiss_of_decisions(_check(tmp_path, _decided())) == set()
+
+
+@pytest.mark.parametrize(
+    ("fields", "check"),
+    [
+        ({"decision_id": "d-2"}, "decision_id_exists_in_fct_events"),
+        ({"probability": 1.5}, "probability_is_in_range"),
+        ({"is_clicked": False}, "a_click_is_counted"),
+        ({"purchase_count": 0}, "revenue_is_of_purchases"),
+        ({"choice": "anna@example.com"}, "choice_has_no_direct_identifier"),
+    ],
+)
+def test_a_defect_of_a_decision_blocks(tmp_path, fields, check):
+    tables = _decided()
+    tables["fct_decisions"][0].update(fields)
+
+    assert _amiss_of_decisions(_check(tmp_path, tables)) == {(check, "block", "failed")}
+
+
 @pytest.fixture(scope="module")
 def spoilt_marts(tmp_path_factory: pytest.TempPathFactory) -> list[CheckResult]:
     tables = release_tables()
