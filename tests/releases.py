@@ -12,7 +12,7 @@ A test plants a defect by changing a row before it writes:
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearline.feature_views import find_feature_views
+from nearline.landing.log_positions import log_identity
+from nearline.log import EVENTS
+from nearline.publication.releases import MANIFEST, publish
 from nearline.publication.tables import published_tables
+from nearline.settings import Settings
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
@@ -851,6 +855,32 @@ def _feature_tables() -> Tables:
         ]
         for view in FEATURE_VIEWS
     }
+
+
+def publish_with_live_sql(
+    settings: Settings,
+    release: Path,
+    models: Sequence[Mapping[str, Any]],
+    created_at: datetime,
+    position: int = 0,
+) -> None:
+    """Publishes a written release with the SQL of live models, up to a position of the
+    log's first partition."""
+    (release / "live").mkdir(exist_ok=True)
+    (release / "live" / "features.json").write_text(json.dumps(list(models)))
+    settings.log.mkdir(parents=True, exist_ok=True)
+    manifest = {
+        "release_id": release.name,
+        "created_at": created_at.isoformat(),
+        "code_version": "test",
+        "data_up_to": None,
+        "landings": {},
+        "tables": {},
+        "log": log_identity(settings),
+        "log_positions": {EVENTS: {"0": position}} if position else {},
+    }
+    (release / MANIFEST).write_text(json.dumps(manifest))
+    publish(settings, release)
 
 
 def write_release(

@@ -11,7 +11,7 @@ from email.message import EmailMessage
 
 
 @dataclass
-class MailServerStub:
+class LocalMailServer:
     """`answers`: codes with which the next recipients (RCPT) are answered, before all
     goes well; 0 hangs up."""
 
@@ -23,8 +23,8 @@ class MailServerStub:
 
 
 @contextmanager
-def running_mail_server() -> Iterator[MailServerStub]:
-    stub = MailServerStub()
+def running_mail_server() -> Iterator[LocalMailServer]:
+    local = LocalMailServer()
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -35,8 +35,8 @@ def running_mail_server() -> Iterator[MailServerStub]:
                 if verb.upper() in ("EHLO", "HELO"):
                     self._say("250 here")
                 elif verb.upper() == "RCPT":
-                    stub.attempts += 1
-                    code = stub.answers.pop(0) if stub.answers else 250
+                    local.attempts += 1
+                    code = local.answers.pop(0) if local.answers else 250
                     if code == 0:
                         return
                     recipient = rest.partition("<")[2].partition(">")[0]
@@ -58,7 +58,7 @@ def running_mail_server() -> Iterator[MailServerStub]:
                 lines.append(line)
             mail = message_from_bytes(b"".join(lines), policy=policy.default)
             assert isinstance(mail, EmailMessage)
-            stub.mails.append((recipient, mail))
+            local.mails.append((recipient, mail))
 
         def _say(self, text: str) -> None:
             self.wfile.write(f"{text}\r\n".encode())
@@ -69,6 +69,6 @@ def running_mail_server() -> Iterator[MailServerStub]:
 
     with Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        stub.port = server.server_address[1]
-        yield stub
+        local.port = server.server_address[1]
+        yield local
         server.shutdown()

@@ -7,19 +7,18 @@ those left out. Not here: how an audience leaves (`files`, `webhook`).
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from nearline.errors import InputError
+from nearline.privacy.consents import Purpose, consents_of_persons
 from nearline.privacy.suppression import suppressed_rows
 from nearline.publication.tables import scan, table_path
 from nearline.settings import Settings
 
 if TYPE_CHECKING:
     import duckdb
-
-Purpose = Literal["marketing", "personalization"]
 
 _TABLES = ("fct_segments", "bridge_identities", "dim_consents")
 _IDS: "pa.ListType[Any]" = pa.list_(pa.string())
@@ -98,7 +97,6 @@ def _check_segment(
 
 
 def _judged(release: Path, purpose: Purpose) -> str:
-    allows = f"has_{purpose}_consent"
     return f"""
         with
 
@@ -138,16 +136,7 @@ def _judged(release: Path, purpose: Purpose) -> str:
             group by person_id
         ),
 
-        consents as (
-            select
-                person_id,
-                bool_or({allows}) as is_allowed,
-                -- One device on which somebody said no is a no of the person.
-                bool_or(is_stated and not {allows}) as is_refused,
-            from {scan(release, "dim_consents")}
-            where person_id in (select person_id from members)
-            group by person_id
-        )
+        consents as ({consents_of_persons(release, purpose, "members")})
 
         select
             members.person_id,

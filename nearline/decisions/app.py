@@ -50,7 +50,7 @@ from nearline.decisions.description import (
     takes_visitor,
 )
 from nearline.decisions.metrics import DecisionMetrics
-from nearline.decisions.policies import Listing, Purpose
+from nearline.decisions.policies import Listing
 from nearline.decisions.requests import (
     ContextForm,
     DecideForm,
@@ -64,6 +64,7 @@ from nearline.decisions.segments import read_segments
 from nearline.decisions.service import Asker, Decider
 from nearline.errors import InputError
 from nearline.log.protocol import LogUnavailableError
+from nearline.privacy.consents import PURPOSES, Purpose
 from nearline.privacy.pseudonyms import load_pseudonymizer
 from nearline.settings import Settings, load_settings
 
@@ -303,7 +304,7 @@ def _add_segments(app: FastAPI, service: _Service, cors: Cors) -> None:
     ) -> dict[str, Any]:
         _check_trust(application)
         purpose = request.query_params.get("purpose", "personalization")
-        if purpose not in ("personalization", "marketing"):
+        if purpose not in PURPOSES:
             raise Problem(
                 400, "is no purpose", "purpose", "send personalization or marketing"
             )

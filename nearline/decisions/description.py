@@ -10,6 +10,7 @@ from nearline.decisions.requests import (
     RequestForm,
     ScoreForm,
 )
+from nearline.privacy.consents import PURPOSES
 
 _CONSENT = {"analytics": True, "personalization": True, "notice_version": "2026-01"}
 _VISITOR = "0f3a2b4c5d6e7f8091a2b3c4d5e6f708"
@@ -139,7 +140,7 @@ def takes_visitor(answer: str) -> dict[str, Any]:
                     "in": "query",
                     "required": False,
                     "schema": {
-                        "enum": ["personalization", "marketing"],
+                        "enum": list(PURPOSES),
                         "default": "personalization",
                     },
                     "description": "What they are for; only who allowed it is told of.",

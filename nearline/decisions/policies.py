@@ -16,9 +16,9 @@ from nearline.experiments.assignment import (
     Assigner,
     bucket_of,
 )
+from nearline.privacy.consents import Purpose
 from nearline.recommend.requests import Policy as ListRules
 
-Purpose = Literal["personalization", "marketing"]
 BlockKind = Literal["message", "banner", "items"]
 SlotKind = Literal["block", "items"]
 

@@ -30,13 +30,13 @@ from nearline.decisions.policies import (
     Listing,
     Policy,
     PolicySet,
-    Purpose,
     Slot,
     SlotKind,
 )
 from nearline.decisions.vocabulary import known_names, reads_features
 from nearline.errors import InputError
 from nearline.events.contract import Key, Name
+from nearline.privacy.consents import Purpose
 from nearline.recommend.requests import Policy as ListRules
 from nearline.settings import Settings
 

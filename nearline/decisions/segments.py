@@ -7,8 +7,8 @@ members of a segment, for other systems (`nearline.audience`).
 from dataclasses import dataclass
 from datetime import datetime
 
-from nearline.decisions.policies import Purpose
 from nearline.errors import InputError
+from nearline.privacy.consents import Purpose, consents_of_persons
 from nearline.privacy.suppression import suppressed_rows
 from nearline.publication.tables import scan, table_path
 from nearline.settings import Settings
@@ -49,7 +49,6 @@ def read_segments(settings: Settings, visitor_id: str, purpose: Purpose) -> Segm
     release = settings.published.resolve()
     if not all(table_path(release, table).exists() for table in _TABLES):
         raise InputError("no segments are published yet; run `nearline run` first")
-    allows = f"has_{purpose}_consent"
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         connection.register("suppressed", suppressed_rows(settings))
@@ -68,13 +67,7 @@ def read_segments(settings: Settings, visitor_id: str, purpose: Purpose) -> Segm
                 where person_id in (select person_id from person)
             ),
 
-            consents as (
-                select
-                    bool_or({allows}) as is_allowed,
-                    bool_or(is_stated and not {allows}) as is_refused,
-                from {scan(release, "dim_consents")}
-                where person_id in (select person_id from person)
-            )
+            consents as ({consents_of_persons(release, purpose, "person")})
 
             select
                 exists (from person),
@@ -82,8 +75,7 @@ def read_segments(settings: Settings, visitor_id: str, purpose: Purpose) -> Segm
                     from identifiers inner join suppressed
                         on identifier_type = key_type and identifier = key_value
                 ),
-                coalesce(is_allowed and not is_refused, false),
-            from consents
+                coalesce((select is_allowed and not is_refused from consents), false),
             """,
             [visitor_id],
         ).fetchall()

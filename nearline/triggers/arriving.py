@@ -7,17 +7,18 @@ release's own SQL says (consent, bots, sources, suppression). Not here: what hap
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from nearline.live.arrived_facts import ArrivedFacts
 from nearline.log import LogRecord
+from nearline.privacy.consents import PURPOSES, Purpose
+from nearline.triggers.moments import milliseconds
 from nearline.triggers.reading import EVENT_FIELDS
 
 OWN_SOURCE = "nearline_triggers"
 """The source of what triggers write into the log; they do not follow themselves."""
 
-_PURPOSES = ("personalization", "marketing")
 _COLUMNS = (
     *EVENT_FIELDS,
     *("event_id", "event_name", "source", "occurred_at", "received_at", "visitor_id"),
@@ -42,7 +43,7 @@ class ArrivedEvent:
     arrival: int
     fields: Mapping[str, Any]
     is_usable: bool
-    consents: Mapping[str, bool] | None = None
+    consents: Mapping[Purpose, bool] | None = None
     message_id: str | None = None
 
 
@@ -55,7 +56,7 @@ def read_events(
         return []
     usable = facts.usable_event_ids()
     rows = arrivals.events.select(list(_COLUMNS)).to_pylist()
-    latest = round(now.timestamp() * 1000)
+    latest = milliseconds(now)
     return [
         _event(row, row["event_id"] in usable, latest)
         for row in rows
@@ -65,31 +66,27 @@ def read_events(
 
 def _event(row: Mapping[str, Any], is_usable: bool, latest: int) -> ArrivedEvent:
     # What was read has arrived, whatever a writer says: time must not run ahead of now.
-    arrival = min(_milliseconds(row["received_at"]), latest)
+    arrival = min(milliseconds(row["received_at"]), latest)
     fields = {name: row[name] for name in EVENT_FIELDS if row[name] is not None}
     if "items" in fields:
         fields["items"] = _lines(fields["items"])
-    said = {purpose: row[f"consent_{purpose}"] for purpose in ("analytics", *_PURPOSES)}
+    said = {purpose: row[f"consent_{purpose}"] for purpose in ("analytics", *PURPOSES)}
     consents = None
     if any(value is not None for value in said.values()):
         # Who states some purposes and not this one was asked, and gave none.
-        consents = {purpose: bool(said[purpose]) for purpose in _PURPOSES}
+        consents = {purpose: bool(said[purpose]) for purpose in PURPOSES}
     return ArrivedEvent(
         event_id=row["event_id"],
         name=row["event_name"],
         visitor_id=row["visitor_id"],
         user_id=row["user_id"],
-        at=_milliseconds(row["occurred_at"]),
+        at=milliseconds(row["occurred_at"]),
         arrival=arrival,
         fields=fields,
         is_usable=is_usable,
         consents=consents,
         message_id=_message_id(row["properties"]),
     )
-
-
-def _milliseconds(moment: datetime) -> int:
-    return round(moment.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def _lines(items: Any) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Purpose = Literal["personalization", "marketing"]
+from nearline.privacy.consents import Purpose
+
 Per = Literal["visitor", "item", "category"]
 Channel = Literal["block", "banner", "webhook", "email"]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from nearline.errors import InputError
 from nearline.settings import Settings
-from nearline.triggers.outbox import moment_of
+from nearline.triggers.moments import moment_of
 
 TIMEOUT_SECONDS = 20.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

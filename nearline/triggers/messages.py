@@ -8,11 +8,11 @@ import hashlib
 import json
 import string
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from nearline.triggers.definitions import KEY_FIELDS, Delivery, OnEvents, Trigger
 from nearline.triggers.machine import Armed, Fact, cart_of, matches
+from nearline.triggers.moments import moment_of
 
 
 def firing_id(trigger: str, visitor_id: str, key: str, occasion_id: str) -> str:
@@ -123,5 +123,4 @@ def fired_event(
 
 def written(moment: int) -> str:
     """Milliseconds since 1970 as the contract writes a moment."""
-    found = datetime.fromtimestamp(moment / 1000, UTC)
-    return f"{found.isoformat(timespec='milliseconds')[:-6]}Z"
+    return f"{moment_of(moment).isoformat(timespec='milliseconds')[:-6]}Z"

@@ -11,11 +11,12 @@ import threading
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from nearline.file_stamps import FileStamp, file_stamp
 from nearline.settings import Settings
+from nearline.triggers.moments import milliseconds, moment_of
 from nearline.triggers.state import connect, state_path, transaction
 
 STATES = ("waiting", "sending", "sent", "withdrawn", "refused", "expired", "dead")
@@ -99,7 +100,7 @@ class PendingBlocks:
             connection = self._opened()
             if connection is None or visitor_id in self._suppressed_visitors():
                 return []
-            moment = round(now.timestamp() * 1000)
+            moment = milliseconds(now)
             try:
                 rows = connection.execute(
                     _PENDING, {"visitor": visitor_id, "now": moment}
@@ -180,7 +181,7 @@ def read_messages(
             "expires_at, attempt_count, problem from outbox "
             "where :state is null or shown = :state "
             "order by fired_at desc, message_id limit :limit",
-            {"state": state, "limit": limit, "now": round(now.timestamp() * 1000)},
+            {"state": state, "limit": limit, "now": milliseconds(now)},
         ).fetchall()
     return [
         Message(
@@ -200,7 +201,7 @@ def count_messages(settings: Settings, now: datetime) -> dict[str, int]:
             connection.execute(
                 f"select {_SHOWN} as shown, count(*) from outbox group by shown "
                 "order by shown",
-                {"now": round(now.timestamp() * 1000)},
+                {"now": milliseconds(now)},
             )
         )
 
@@ -215,12 +216,8 @@ def retry_dead(settings: Settings, message_id: str | None, now: datetime) -> int
             "update outbox set state = 'waiting', attempt_count = 0, next_at = :now, "
             "done_at = null "
             "where state = 'dead' and (:message is null or message_id = :message)",
-            {"message": message_id, "now": round(now.timestamp() * 1000)},
+            {"message": message_id, "now": milliseconds(now)},
         ).rowcount
-
-
-def moment_of(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 # What waits on a page ends by itself; nothing has to write that down.

@@ -28,6 +28,7 @@ from nearline.audience.webhook import check_url
 from nearline.errors import InputError
 from nearline.events.contract import Name
 from nearline.experiments.assignment import BUCKET_COUNT
+from nearline.privacy.consents import Purpose
 from nearline.triggers.definitions import (
     Cap,
     Condition,
@@ -356,7 +357,7 @@ class _Trigger(_Model):
     expiry: _Span = 3_600_000
     cap: _Cap | None = None
     hold_out: _Share | _HoldOut = 0.0
-    consent: Literal["personalization", "marketing"] = "personalization"
+    consent: Purpose = "personalization"
     deliver: Annotated[list[_Delivery], Field(min_length=1, max_length=5)]
 
     @model_validator(mode="after")

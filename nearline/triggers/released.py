@@ -5,21 +5,20 @@ memory begins, and files that never came through the log.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from nearline.privacy.consents import PURPOSES
 from nearline.publication.live_files import facts_file
 from nearline.publication.tables import scan, table_path
 from nearline.sql_text import parquet_rows
 from nearline.triggers.engine import Change
 from nearline.triggers.machine import Past
+from nearline.triggers.moments import milliseconds
 from nearline.triggers.state import Said
-
-_PURPOSES = ("personalization", "marketing")
 
 
 class Released:
@@ -109,7 +108,7 @@ class Released:
     def _consents(
         self, visitor_id: str, purpose: str, *, is_of_person: bool = False
     ) -> dict[str, Said]:
-        if purpose not in _PURPOSES:
+        if purpose not in PURPOSES:
             raise ValueError(f"no purpose {purpose}")
         if not table_path(self.release, "dim_consents").exists():
             return {}
@@ -124,7 +123,7 @@ class Released:
             {"visitor": visitor_id},
         )
         return {
-            visitor: Said(bool(is_given), _milliseconds(stated_at))
+            visitor: Said(bool(is_given), milliseconds(stated_at) if stated_at else 0)
             for visitor, is_given, stated_at in rows
         }
 
@@ -133,7 +132,3 @@ class Released:
     ) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = self._connection.execute(sql, params).fetchall()
         return rows
-
-
-def _milliseconds(moment: datetime | None) -> int:
-    return 0 if moment is None else round(moment.replace(tzinfo=UTC).timestamp() * 1000)

@@ -37,6 +37,7 @@ from nearline.triggers.deliveries import Deliverer
 from nearline.triggers.engine import Engine
 from nearline.triggers.features import LiveFeatures, check_features
 from nearline.triggers.messages import fired_event
+from nearline.triggers.moments import milliseconds
 from nearline.triggers.reading import read_triggers
 from nearline.triggers.released import Released
 from nearline.triggers.state import State, connect, state_path, transaction
@@ -134,14 +135,14 @@ class Follower:
             for event in read_events(facts, records, now)
             if not {event.visitor_id, event.user_id} & self._suppressed
         ]
-        settled = _milliseconds(now - SETTLING) if is_all else None
+        settled = milliseconds(now - SETTLING) if is_all else None
         self._state.begin_step()
         engine = Engine(self._state, self.triggers, released, self._features)
         with transaction(self._connection):
             self._state.keep_triggers(list(self.triggers.by_name))
             engine.run(events, settled)
-            checked = engine.check_features(_milliseconds(now)) if is_all else 0
-            self._compare_segments(engine, released, _milliseconds(now))
+            checked = engine.check_features(milliseconds(now)) if is_all else 0
+            self._compare_segments(engine, released, milliseconds(now))
             self._state.move_to(_next_offsets(records))
         self._write_firings(log)
         return Step(len(records), len(events), engine.fired_count, checked)
@@ -237,8 +238,8 @@ class Follower:
             keep = timedelta(milliseconds=self.triggers.firings_memory_ms())
             with transaction(self._connection):
                 self._state.forget_old(
-                    _milliseconds(moment - max(_KEEP_DONE, keep)),
-                    _milliseconds(moment - _KEEP_VISITORS),
+                    milliseconds(moment - max(_KEEP_DONE, keep)),
+                    milliseconds(moment - _KEEP_VISITORS),
                 )
             self._forgot_on = hour
 
@@ -422,7 +423,3 @@ def _stamps(folder: Path) -> dict[str, FileStamp | None]:
 
 def _next_offsets(records: Sequence[LogRecord]) -> dict[int, int]:
     return {record.partition: record.offset + 1 for record in records}
-
-
-def _milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)

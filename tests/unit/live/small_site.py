@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from nearline.landing.log_positions import log_identity
 from nearline.live.processor import Batch, Processor
 from nearline.log import EVENTS, NewRecord, open_log
 from nearline.online.configuration import (
@@ -30,8 +29,8 @@ from nearline.publication.live_files import (
     facts_file,
     timers_file,
 )
-from nearline.publication.releases import MANIFEST, publish
 from nearline.settings import Settings
+from tests.releases import publish_with_live_sql
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -268,22 +267,13 @@ class SmallSite:
             connection.execute(
                 f"copy timers to '{timers_file(folder)}' (format parquet)"
             )
-        (folder / "live" / "features.json").write_text(
-            json.dumps([asdict(model) for model in self.models.values()])
+        publish_with_live_sql(
+            self.settings,
+            folder,
+            [asdict(model) for model in self.models.values()],
+            self.now,
+            position,
         )
-        self.settings.log.mkdir(exist_ok=True, parents=True)
-        manifest = {
-            "release_id": name,
-            "created_at": self.now.isoformat(),
-            "code_version": "test",
-            "data_up_to": None,
-            "landings": {},
-            "tables": {},
-            "log": log_identity(self.settings),
-            "log_positions": {EVENTS: {"0": position}} if position else {},
-        }
-        (folder / MANIFEST).write_text(json.dumps(manifest))
-        publish(self.settings, folder)
 
     def processor(self, **options: Any) -> Processor:
         return Processor(

@@ -14,11 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from nearline.landing.log_positions import log_identity
 from nearline.log import EVENTS, NewRecord, open_log
-from nearline.publication.releases import MANIFEST, publish
 from nearline.settings import Settings
-from tests.releases import SCHEMAS, Row, write_release
+from tests.releases import SCHEMAS, Row, publish_with_live_sql, write_release
 from tests.unit.recommend.fashion_shop import ITEMS, START, VISITS
 
 _FACTS = """
@@ -122,23 +120,13 @@ class SmallShop:
             },
             _SCHEMAS,
         )
-        (folder / "live").mkdir()
-        (folder / "live" / "features.json").write_text(
-            json.dumps([{"name": "live_feature_facts", "sql": _FACTS, "meta": {}}])
+        publish_with_live_sql(
+            self.settings,
+            folder,
+            [{"name": "live_feature_facts", "sql": _FACTS, "meta": {}}],
+            datetime.fromtimestamp(START, UTC),
+            position,
         )
-        self.settings.log.mkdir(parents=True, exist_ok=True)
-        manifest = {
-            "release_id": name,
-            "created_at": datetime.fromtimestamp(START, UTC).isoformat(),
-            "code_version": "test",
-            "data_up_to": None,
-            "landings": {},
-            "tables": {},
-            "log": log_identity(self.settings),
-            "log_positions": {EVENTS: {"0": position}} if position else {},
-        }
-        (folder / MANIFEST).write_text(json.dumps(manifest))
-        publish(self.settings, folder)
 
 
 def event_row(who: str, item: str | None, seconds: float, **fields: Any) -> Row:

@@ -11,7 +11,7 @@ import pytest
 from nearline.privacy.suppression import suppress
 from nearline.triggers.outbox import read_messages, retry_dead
 from nearline.triggers.state import connect, state_path, transaction
-from tests.smtp_server import MailServerStub, running_mail_server
+from tests.smtp_server import LocalMailServer, running_mail_server
 from tests.unit.triggers.trigger_site import (
     NOON,
     TriggerSite,
@@ -54,7 +54,7 @@ def crm() -> Iterator[Crm]:
 
 
 @pytest.fixture
-def mail_server() -> Iterator[MailServerStub]:
+def mail_server() -> Iterator[LocalMailServer]:
     with running_mail_server() as running:
         yield running
 
@@ -69,7 +69,7 @@ def hooked(tmp_path: Path, crm: Crm) -> TriggerSite:
 
 
 @pytest.fixture
-def mailing(tmp_path: Path, mail_server: MailServerStub) -> TriggerSite:
+def mailing(tmp_path: Path, mail_server: LocalMailServer) -> TriggerSite:
     site = mailing_site(tmp_path / "home", mail_server.port, {"anna": ADDRESS})
     site.define(MAIL)
     return site
@@ -221,7 +221,7 @@ def test_a_missing_secret_waits_and_says_so(tmp_path: Path, crm: Crm) -> None:
 
 
 def test_a_left_cart_is_an_email(
-    mailing: TriggerSite, mail_server: MailServerStub
+    mailing: TriggerSite, mail_server: LocalMailServer
 ) -> None:
     left_cart(mailing)
     mailing.deliver()
@@ -236,7 +236,7 @@ def test_a_left_cart_is_an_email(
 
 
 def test_a_bought_cart_is_no_email(
-    mailing: TriggerSite, mail_server: MailServerStub
+    mailing: TriggerSite, mail_server: LocalMailServer
 ) -> None:
     mailing.arrive(
         mailing.event("anna", "add_to_cart", 0, item_id="a", user_id=user("anna")),
@@ -248,7 +248,7 @@ def test_a_bought_cart_is_no_email(
 
 
 def test_a_busy_mail_server_is_asked_again_for_the_same_message(
-    mailing: TriggerSite, mail_server: MailServerStub
+    mailing: TriggerSite, mail_server: LocalMailServer
 ) -> None:
     mail_server.answers = [451, 0]
     left_cart(mailing)
@@ -263,7 +263,7 @@ def test_a_busy_mail_server_is_asked_again_for_the_same_message(
 
 def test_an_unknown_recipient_is_a_dead_letter_without_the_address(
     mailing: TriggerSite,
-    mail_server: MailServerStub,
+    mail_server: LocalMailServer,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     mail_server.answers = [550]
@@ -278,7 +278,7 @@ def test_an_unknown_recipient_is_a_dead_letter_without_the_address(
 
 
 def test_no_file_of_ours_ever_holds_the_address(
-    mailing: TriggerSite, mail_server: MailServerStub
+    mailing: TriggerSite, mail_server: LocalMailServer
 ) -> None:
     left_cart(mailing)
     mailing.deliver()
@@ -292,7 +292,7 @@ def test_no_file_of_ours_ever_holds_the_address(
 
 
 def test_an_account_without_address_is_a_dead_letter(
-    mailing: TriggerSite, mail_server: MailServerStub
+    mailing: TriggerSite, mail_server: LocalMailServer
 ) -> None:
     left_cart(mailing, "ben")
     mailing.deliver()
@@ -303,7 +303,7 @@ def test_an_account_without_address_is_a_dead_letter(
 
 
 def test_one_device_that_said_no_to_marketing_is_a_no_of_the_account(
-    mailing: TriggerSite, mail_server: MailServerStub
+    mailing: TriggerSite, mail_server: LocalMailServer
 ) -> None:
     left_cart(mailing)
     no = mailing.event(
@@ -317,7 +317,7 @@ def test_one_device_that_said_no_to_marketing_is_a_no_of_the_account(
 
 
 def test_a_no_of_the_persons_other_device_in_the_release_counts(
-    mailing: TriggerSite, mail_server: MailServerStub
+    mailing: TriggerSite, mail_server: LocalMailServer
 ) -> None:
     mailing.release(
         "20260501T000001Z",

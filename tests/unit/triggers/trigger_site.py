@@ -13,13 +13,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from nearline.landing.log_positions import log_identity
 from nearline.log import EVENTS, NewRecord, open_log
-from nearline.publication.releases import MANIFEST, publish
 from nearline.settings import Settings
 from nearline.triggers.running import Follower, Step, deliver_due
 from nearline.triggers.state import state_path
-from tests.releases import Row, write_release
+from tests.releases import Row, publish_with_live_sql, write_release
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -151,23 +149,12 @@ class TriggerSite:
             self.settings.releases / name,
             {key: list(rows) for key, rows in tables.items()},
         )
-        (folder / "live").mkdir()
-        (folder / "live" / "features.json").write_text(
-            json.dumps([{"name": "live_feature_facts", "sql": _FACTS, "meta": {}}])
+        publish_with_live_sql(
+            self.settings,
+            folder,
+            [{"name": "live_feature_facts", "sql": _FACTS, "meta": {}}],
+            NOON,
         )
-        self.settings.log.mkdir(parents=True, exist_ok=True)
-        manifest = {
-            "release_id": name,
-            "created_at": NOON.isoformat(),
-            "code_version": "test",
-            "data_up_to": None,
-            "landings": {},
-            "tables": {},
-            "log": log_identity(self.settings),
-            "log_positions": {},
-        }
-        (folder / MANIFEST).write_text(json.dumps(manifest))
-        publish(self.settings, folder)
 
 
 def trigger_site(home: Path, **settings: Any) -> TriggerSite:
