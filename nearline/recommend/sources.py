@@ -164,7 +164,8 @@ class Shelves:
             is_longer = isinstance(model, AlternatingLeastSquares)
             scores = model.score(whole if is_longer else trained)
             # A model that diverged has nothing to say; the others have.
-            np.nan_to_num(scores, copy=False, nan=0, posinf=0, neginf=0)
+            if not np.isfinite(scores).all():
+                np.nan_to_num(scores, copy=False, nan=0, posinf=0, neginf=0)
             leveled = level(_padded(scores, len(self)), whole, True)[0]
             weighed = leveled * np.float32(self.weights[name])
             found.append(Source(MEMBER_KINDS[name], weighed))
