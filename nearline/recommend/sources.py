@@ -18,7 +18,7 @@ from nearline.recommend.cold_start import (
     find_likeness,
     scores_for_strangers,
 )
-from nearline.recommend.histories import Histories, weighted_matrix
+from nearline.recommend.histories import Histories, weigh_rows
 from nearline.recommend.models.als import AlternatingLeastSquares
 from nearline.recommend.models.blend import level
 from nearline.recommend.models.content import attribute_features
@@ -172,9 +172,9 @@ class Shelves:
         return found
 
     def _together(self, interest: Interest) -> "Scores":
-        weights = weighted_matrix(_row(interest.history), len(self), TOGETHER_DECAY)
-        scores: Scores = (weights @ self.together).toarray()
-        leveled: Scores = level(scores, _row(interest.history), True)[0]
+        history = _row(interest.history)
+        scores = weigh_rows(history, self.together, TOGETHER_DECAY)
+        leveled: Scores = level(scores, history, True)[0]
         return leveled
 
     def _goes_with(self, focus: int) -> "Scores":
