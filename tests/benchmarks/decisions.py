@@ -424,6 +424,8 @@ def _report(
         f"| {name} | {one.peak:,.0f} | {one.p50:.1f} | {one.p99:.1f} | {one.asked:,} |"
         for name, one in (("`/v1/decide`", ours), ("floor", floor))
     )
+    ratios = (floor.peak / ours.peak, ours.p50 / floor.p50, ours.p99 / floor.p99)
+    times = f"| times | {' | '.join(f'{ratio:.1f}' for ratio in ratios)} | |"
     return f"""# Benchmarks: decisions
 
 Written by `python -m tests.benchmarks.decisions`, on {datetime.now(UTC):%Y-%m-%d};
@@ -435,16 +437,17 @@ record in the log. {WORKERS} workers; clients, Redis and log on the same machine
 the floor: a bare ASGI application on the same server with one `HMGET` of the same fields
 and one product of {ITEMS:,} x 64 numbers with 64.
 
-Peak: whole answers to {CONNECTIONS} connections that ask as soon as they are answered. Milliseconds at half
-of each one's own peak for {seconds:.0f} s, requests due at random moments, from when they
-were due.
+Peak: whole answers to {CONNECTIONS} connections that ask as soon as they are answered.
+Milliseconds at half of each one's own peak for {seconds:.0f} s, requests due at random
+moments, from when they were due.
 
 | | peak, requests a second | p50 | p99 | requests |
 |---|---|---|---|---|
 {rows}
-| times | {floor.peak / ours.peak:.1f} | {ours.p50 / floor.p50:.1f} | {ours.p99 / floor.p99:.1f} | |
+{times}
 
-{ours.whole_share:.1%} of our answers were whole; the others came with a fallback, for want of time.
+{ours.whole_share:.1%} of our answers were whole; the others came with a fallback, for want
+of time.
 
 ## Stage by stage
 
