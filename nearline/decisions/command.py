@@ -132,7 +132,7 @@ def check(path: Path | None, as_json: bool) -> None:
     names = known_names(settings.dbt_project)
     problems: tuple[PolicyProblem, ...] = ()
     try:
-        found = read_policies(paths, names)
+        found = read_policies(paths, names, settings.triggers, with_learnt=True)
     except PolicyError as problem:
         problems = problem.problems
     if as_json:

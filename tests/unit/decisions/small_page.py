@@ -1,7 +1,7 @@
 """What the tests of decisions share: literal features, policies as text, the fashion shop."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from nearline.decisions.knowing import Consents, Known, Page, know
 from nearline.decisions.lists import HeldLists
 from nearline.decisions.policies import PolicySet
 from nearline.decisions.policy_files import read_policies
+from nearline.decisions.vocabulary import SERVICE
 from nearline.online.reading import EntityFeatures
 from nearline.recommend.learning import learn
 from nearline.recommend.recommender import make_recommender
@@ -93,7 +94,7 @@ class LiteralFeatures:
     def is_open(self) -> bool:
         return self._opens
 
-    def open(self) -> bool:
+    def open(self, services: Collection[str] = (SERVICE,)) -> bool:
         return self._opens
 
     def hang(self) -> None:
@@ -102,7 +103,7 @@ class LiteralFeatures:
     def free(self) -> None:
         self._may_answer.set()
 
-    def read(self, visitor_id: str) -> EntityFeatures | None:
+    def read(self, visitor_id: str, service: str = SERVICE) -> EntityFeatures | None:
         self.reads.append(visitor_id)
         self._may_answer.wait()
         if self.is_broken:
