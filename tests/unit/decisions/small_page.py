@@ -29,6 +29,10 @@ NAMES: Mapping[str, Any] = {
     "last_page_type": "text",
     "last_viewed_items": "texts",
     "is_session_active": "flag",
+    "segments": "texts",
+    "primary_segment": "text",
+    "segment": "text",
+    "person.cart_item_count": "number",
     "context.page_type": "text",
     "context.item": "text",
 }
@@ -56,7 +60,7 @@ def features(
     """What the store serves of a visitor; nothing is known where `age` is None."""
     return EntityFeatures(
         visitor,
-        dict.fromkeys(name for name in NAMES if not name.startswith("context."))
+        dict.fromkeys(name for name in NAMES if "." not in name and name != "segment")
         | values,
         {"activity": None if age is None else NOON.replace(tzinfo=None)},
         {"activity": age, "later": -60.0 if age is not None else None},
@@ -77,6 +81,29 @@ def fashion_lists() -> HeldLists:
 
 
 NO_LISTS: Lists = HeldLists(None, POPULAR)
+
+
+def learnt_file(kind: str = "epsilon-greedy", **changes: Any) -> dict[str, Any]:
+    """What `nearline policy learn` wrote: b is best for everybody, but a for those who are engaged."""
+    rows = [
+        ("", "a", 50, 5.0),
+        ("", "b", 60, 20.0),
+        ("", "c", 40, 8.0),
+        ("engaged_user", "a", 50, 25.0),
+        ("engaged_user", "b", 60, 20.0),
+    ]
+    return {
+        "kind": kind,
+        "epsilon": 0.12,
+        "slot": "banner",
+        "reward": "clicked",
+        "context": "segment",
+        "learnt_until": "2026-03-01T00:00:00+00:00",
+        "outcomes": [
+            {"context": context, "action": action, "decisions": count, "reward": total}
+            for context, action, count, total in rows
+        ],
+    } | changes
 
 
 class LiteralFeatures:
