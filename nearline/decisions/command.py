@@ -213,7 +213,11 @@ def decide(
         answer = decide_answer(decided)
         for name, decision in decided.decisions.items():
             answer["slots"][name]["steps"] = [
-                {"policy": step.policy, "asked": step.asked, "found": step.found}
+                {
+                    "policy": step.policy or None,
+                    "asked": step.asked,
+                    "found": step.found,
+                }
                 for step in decision.choice.steps
             ]
             answer["slots"][name]["candidates"] = decision.choice.candidates
@@ -253,7 +257,11 @@ def _words(name: str, decision: "Decision", explain: bool) -> list[str]:
         why = WORDS_OF_FALLBACKS.get(choice.fallback, choice.fallback)
         lines.append(f"  less than was asked for: {why}")
     if explain:
-        lines += [f"  {one.policy}: {one.asked}: {one.found}" for one in choice.steps]
+        lines += [
+            "  "
+            + ": ".join(part for part in (one.policy, one.asked, one.found) if part)
+            for one in choice.steps
+        ]
         lines.append(
             f"  odds {choice.probability:.3f}, {len(choice.candidates)} candidates, "
             f"policy version {choice.policy_version}"

@@ -91,7 +91,8 @@ class ShownItem:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was asked of a policy on the way, and what came of it."""
+    """One thing that was asked of a policy on the way, and what came of it; of the slot
+    as a whole where `policy` is empty."""
 
     policy: str
     asked: str

@@ -84,7 +84,7 @@ NO_LISTS: Lists = HeldLists(None, POPULAR)
 
 
 def learnt_file(kind: str = "epsilon-greedy", **changes: Any) -> dict[str, Any]:
-    """What `nearline policy learn` wrote: b is best for everybody, but a for those who are engaged."""
+    """As `nearline policy learn` writes it: b is best, but a for those who are engaged."""
     rows = [
         ("", "a", 50, 5.0),
         ("", "b", 60, 20.0),
