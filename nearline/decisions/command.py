@@ -118,6 +118,7 @@ def check(path: Path | None, as_json: bool) -> None:
     from nearline.decisions.policy_files import (
         PolicyError,
         files_of,
+        load_triggers,
         policy_paths,
         read_policies,
     )
@@ -132,7 +133,9 @@ def check(path: Path | None, as_json: bool) -> None:
     names = known_names(settings.dbt_project)
     problems: tuple[PolicyProblem, ...] = ()
     try:
-        found = read_policies(paths, names, settings.triggers, with_learnt=True)
+        found = read_policies(
+            paths, names, lambda: load_triggers(settings), with_learnt=True
+        )
     except PolicyError as problem:
         problems = problem.problems
     if as_json:

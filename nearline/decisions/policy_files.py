@@ -50,7 +50,7 @@ from nearline.recommend.requests import Policy as ListRules
 from nearline.settings import Settings
 
 if TYPE_CHECKING:
-    from nearline.triggers.definitions import Trigger
+    from nearline.triggers.definitions import Trigger, Triggers
 
 FORM = 1
 MOST_ITEMS = 50
@@ -172,8 +172,21 @@ def load_policies(settings: Settings) -> PolicySet:
         PolicyError: something is wrong in them.
     """
     return read_policies(
-        policy_paths(settings), known_names(settings.dbt_project), settings.triggers
+        policy_paths(settings),
+        known_names(settings.dbt_project),
+        lambda: load_triggers(settings),
     )
+
+
+def load_triggers(settings: Settings) -> "Triggers":
+    """The triggers of this installation.
+
+    Raises:
+        InputError: something is wrong in them.
+    """
+    from nearline.triggers.reading import read_triggers
+
+    return read_triggers(settings.triggers, settings.dbt_project)
 
 
 def policy_paths(settings: Settings) -> list[Path]:
@@ -203,7 +216,7 @@ def files_of(path: Path) -> list[Path]:
 def read_policies(
     paths: Iterable[Path],
     names: Mapping[str, Kind],
-    triggers: Path | None = None,
+    triggers: "Callable[[], Triggers] | None" = None,
     *,
     with_learnt: bool = False,
 ) -> PolicySet:
@@ -211,8 +224,8 @@ def read_policies(
 
     Args:
         names: what conditions may use (`vocabulary.known_names`).
-        triggers: the folder of the triggers that policies may name; without, their names
-            are not checked.
+        triggers: reads the triggers that policies may name, where some do; without,
+            their names are not checked.
         with_learnt: whether files of learnt policies are checked, too. Who serves does
             without: they come and go, and plain order serves meanwhile.
 
@@ -232,14 +245,17 @@ class _Reading:
     """What was read so far, and what was wrong with it."""
 
     def __init__(
-        self, names: Mapping[str, Kind], triggers: Path | None, with_learnt: bool
+        self,
+        names: Mapping[str, Kind],
+        read_triggers: "Callable[[], Triggers] | None",
+        with_learnt: bool,
     ) -> None:
         self.slots: dict[str, Slot] = {}
         self.blocks: dict[str, Block] = {}
         self.policies: dict[str, Policy] = {}
         self.problems: list[PolicyProblem] = []
         self._names = names
-        self._trigger_folder = triggers
+        self._read_triggers = read_triggers
         self._triggers: Mapping[str, Trigger] | None = None
         self._with_learnt = with_learnt
         self._file = ""
@@ -272,10 +288,14 @@ class _Reading:
 
     def check(self) -> None:
         """Whether every name that is used belongs to something that fits."""
-        if self._trigger_folder is not None and any(
+        if self._read_triggers is not None and any(
             policy.trigger for policy in self.policies.values()
         ):
-            self._read_triggers(self._trigger_folder)
+            try:
+                self._triggers = self._read_triggers().by_name
+            except InputError as problem:
+                self._file = "triggers"
+                self._add("", f"cannot be read, and policies name some: {problem}")
         for slot in self.slots.values():
             self._file = self._files["slots", slot.name]
             self._check_slot(slot, f"slots.{slot.name}")
@@ -291,15 +311,6 @@ class _Reading:
                 self._check_known(used, self._triggers, place, "trigger")
             if policy.learnt is not None and self._with_learnt:
                 self._check_learnt(policy, policy.learnt, f"{place}.learnt")
-
-    def _read_triggers(self, folder: Path) -> None:
-        from nearline.triggers.reading import read_triggers
-
-        try:
-            self._triggers = read_triggers(folder).by_name
-        except InputError as problem:
-            self._file = "triggers"
-            self._add("", f"cannot be read, and policies name some: {problem}")
 
     def _check_learnt(self, policy: Policy, path: Path, place: str) -> None:
         from nearline.decisions.learnt import read_learnt

@@ -1,7 +1,7 @@
-"""The names that conditions of policies may use, with what each of them holds.
+"""The names that conditions of policies and triggers may use, and what each of them holds.
 
-Belongs here: features of the service that a decision reads, and what a page says of
-itself. Not here: their values.
+Belongs here: features of the services that are read for a decision or a firing, and what a
+page says of itself. Not here: their values.
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,17 @@ _KINDS: "Mapping[str, Kind]" = {
 
 
 def known_names(dbt_project: Path) -> "dict[str, Kind]":
-    """Every name that a condition may use.
+    """Every name that a condition of a policy may use.
+
+    Raises:
+        InputError: the feature views of the project cannot be read.
+    """
+    page: dict[str, Kind] = {f"{CONTEXT}{name}": "text" for name in CONTEXT_FIELDS}
+    return known_features(dbt_project) | page
+
+
+def known_features(dbt_project: Path) -> "dict[str, Kind]":
+    """Every feature that a condition may use, by its name there.
 
     Raises:
         InputError: the feature views of the project cannot be read.
@@ -66,16 +76,17 @@ def known_names(dbt_project: Path) -> "dict[str, Kind]":
     }
     if PRIMARY_SEGMENT in features:
         features.setdefault(SEGMENT, features[PRIMARY_SEGMENT])
-    return features | {f"{CONTEXT}{name}": "text" for name in CONTEXT_FIELDS}
+    return features
 
 
 def services_of(expression: "Expression | None") -> frozenset[str]:
     """The feature services that an expression needs to have been read."""
     names = expression.names if expression is not None else ()
+    # Any other prefix is of what no store serves, such as the page.
     return frozenset(
         PERSON_SERVICE if name.startswith(PERSON) else SERVICE
         for name in names
-        if not name.startswith(CONTEXT)
+        if name.startswith(PERSON) or "." not in name
     )
 
 

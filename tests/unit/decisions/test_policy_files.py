@@ -12,6 +12,7 @@ from nearline.decisions.policy_files import (
     PolicyError,
     files_of,
     load_policies,
+    load_triggers,
     policy_paths,
     read_policies,
 )
@@ -274,7 +275,8 @@ def problems_of(folder: Path, policies: str, triggers: str) -> list[str]:
     (folder / "triggers" / "shop.yml").write_text(triggers)
     (folder / "shop.yml").write_text(policies)
     try:
-        read_policies([folder / "shop.yml"], NAMES, folder / "triggers")
+        settings = Settings(home=folder)
+        read_policies([folder / "shop.yml"], NAMES, lambda: load_triggers(settings))
     except PolicyError as refused:
         return [str(one) for one in refused.problems]
     return []
