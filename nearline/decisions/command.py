@@ -122,7 +122,7 @@ def check(path: Path | None, as_json: bool) -> None:
         policy_paths,
         read_policies,
     )
-    from nearline.decisions.vocabulary import known_names
+    from nearline.decisions.vocabulary import known_names, known_segments
 
     settings = load_settings()
     if path is not None and not path.exists():
@@ -134,7 +134,11 @@ def check(path: Path | None, as_json: bool) -> None:
     problems: tuple[PolicyProblem, ...] = ()
     try:
         found = read_policies(
-            paths, names, lambda: load_triggers(settings), with_learnt=True
+            paths,
+            names,
+            lambda: load_triggers(settings),
+            known_segments(settings.dbt_project),
+            with_learnt=True,
         )
     except PolicyError as problem:
         problems = problem.problems

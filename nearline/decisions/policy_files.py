@@ -5,7 +5,7 @@ All mistakes are found at once; who serves takes a folder without any or not at 
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from importlib.resources import files
@@ -42,7 +42,12 @@ from nearline.decisions.policies import (
     Slot,
     SlotKind,
 )
-from nearline.decisions.vocabulary import known_names, reads_features
+from nearline.decisions.vocabulary import (
+    check_segments,
+    known_names,
+    known_segments,
+    reads_features,
+)
 from nearline.errors import InputError
 from nearline.events.contract import Key, Name
 from nearline.privacy.consents import Purpose
@@ -175,6 +180,7 @@ def load_policies(settings: Settings) -> PolicySet:
         policy_paths(settings),
         known_names(settings.dbt_project),
         lambda: load_triggers(settings),
+        known_segments(settings.dbt_project),
     )
 
 
@@ -217,6 +223,7 @@ def read_policies(
     paths: Iterable[Path],
     names: Mapping[str, Kind],
     triggers: "Callable[[], Triggers] | None" = None,
+    segments: Collection[str] | None = None,
     *,
     with_learnt: bool = False,
 ) -> PolicySet:
@@ -232,7 +239,7 @@ def read_policies(
     Raises:
         PolicyError: something is wrong; all of it is listed.
     """
-    reading = _Reading(names, triggers, with_learnt)
+    reading = _Reading(names, triggers, segments, with_learnt)
     for path in paths:
         reading.add(path)
     reading.check()
@@ -248,6 +255,7 @@ class _Reading:
         self,
         names: Mapping[str, Kind],
         read_triggers: "Callable[[], Triggers] | None",
+        segments: Collection[str] | None,
         with_learnt: bool,
     ) -> None:
         self.slots: dict[str, Slot] = {}
@@ -257,6 +265,7 @@ class _Reading:
         self._names = names
         self._read_triggers = read_triggers
         self._triggers: Mapping[str, Trigger] | None = None
+        self._segments = segments
         self._with_learnt = with_learnt
         self._file = ""
         self._folder = Path()
@@ -525,10 +534,13 @@ class _Reading:
         if text is None:
             return None
         try:
-            return parse(text, self._names)
+            found = parse(text, self._names)
+            if self._segments is not None:
+                check_segments(found, self._segments)
         except ExpressionError as problem:
             self._add(place, str(problem))
             return None
+        return found
 
     def _note(self, kind: str, name: str) -> None:
         first = self._files.setdefault((kind, name), self._file)

@@ -4,10 +4,11 @@ Belongs here: features of the services that are read for a decision or a firing,
 page says of itself. Not here: their values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nearline.errors import InputError
 from nearline.feature_views import find_feature_views
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ CONTEXT_FIELDS = (
     "device_class",
 )
 """What a page may say of itself; in conditions `context.page_type` and so on, all text."""
+
+_SEGMENT_NAMES = frozenset(
+    f"{prefix}{name}"
+    for prefix in ("", PERSON)
+    for name in (SEGMENT, PRIMARY_SEGMENT, "segments")
+)
 
 _KINDS: "Mapping[str, Kind]" = {
     "bigint": "number",
@@ -77,6 +84,51 @@ def known_features(dbt_project: Path) -> "dict[str, Kind]":
     if PRIMARY_SEGMENT in features:
         features.setdefault(SEGMENT, features[PRIMARY_SEGMENT])
     return features
+
+
+def known_segments(dbt_project: Path) -> tuple[str, ...]:
+    """The segments by rule that a project declares.
+
+    Raises:
+        InputError: the project's file cannot be read.
+    """
+    import yaml
+
+    path = dbt_project / "dbt_project.yml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return tuple(one["name"] for one in content["vars"]["segments"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as problem:
+        raise InputError(
+            f"{path} names no segments under vars; see docs/segments.md"
+        ) from problem
+
+
+def check_segments(expression: "Expression", segments: Collection[str]) -> None:
+    """Whether segments that an expression compares with are there: one that is not would
+    never be met, without a word.
+
+    Raises:
+        ExpressionError: one is not.
+    """
+    from sqlglot import exp, parse_one
+
+    from nearline.decisions.expressions import ExpressionError
+
+    if not expression.names & _SEGMENT_NAMES:
+        return
+    compared = (exp.EQ, exp.NEQ, exp.In, exp.ArrayContains)
+    for node in parse_one(expression.text, read="duckdb").find_all(*compared):
+        columns = {
+            ".".join(part.name for part in column.parts)
+            for column in node.find_all(exp.Column)
+        }
+        named = [one.this for one in node.find_all(exp.Literal) if one.is_string]
+        for name in named if columns & _SEGMENT_NAMES else ():
+            if name not in segments:
+                raise ExpressionError(
+                    f"knows no segment {name}; there are {', '.join(segments)}"
+                )
 
 
 def services_of(expression: "Expression | None") -> frozenset[str]:

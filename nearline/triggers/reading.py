@@ -32,7 +32,12 @@ from nearline.decisions.expressions import (
     Kind,
     parse_condition,
 )
-from nearline.decisions.vocabulary import known_features, services_of
+from nearline.decisions.vocabulary import (
+    check_segments,
+    known_features,
+    known_segments,
+    services_of,
+)
 from nearline.errors import InputError
 from nearline.events.contract import Name
 from nearline.experiments.assignment import BUCKET_COUNT
@@ -148,7 +153,7 @@ def _where(value: Any) -> Expression:
 
 def _holds(value: Any, info: ValidationInfo) -> Expression:
     """A condition on live features alone."""
-    found = _parsed(value, _features(info), _FEATURES_HINT)
+    found = _of_features(value, _features(info), info)
     if not services_of(found):
         raise ValueError("asks for no feature; take `on: event`, or name one")
     return found
@@ -157,7 +162,19 @@ def _holds(value: Any, info: ValidationInfo) -> Expression:
 def _when(value: Any, info: ValidationInfo) -> Expression:
     """A condition on live features, and on what events tell of the cart."""
     kinds: dict[str, Kind] = {**_features(info), CART_FILLED: "flag"}
-    return _parsed(value, kinds, _FEATURES_HINT)
+    return _of_features(value, kinds, info)
+
+
+def _of_features(
+    value: Any, kinds: Mapping[str, Kind], info: ValidationInfo
+) -> Expression:
+    found = _parsed(value, kinds, _FEATURES_HINT)
+    assert info.context is not None
+    try:
+        check_segments(found, info.context["segments"]())
+    except ExpressionError as problem:
+        raise ValueError(str(problem)) from problem
+    return found
 
 
 def _features(info: ValidationInfo) -> Mapping[str, Kind]:
@@ -435,7 +452,10 @@ def read_triggers(folder: Path, dbt_project: Path) -> Triggers:
     Raises:
         InputError: a file cannot be read as triggers; it names file, place and fix.
     """
-    features = functools.cache(lambda: known_features(dbt_project))
+    project: dict[str, Callable[[], Any]] = {
+        "features": functools.cache(lambda: known_features(dbt_project)),
+        "segments": functools.cache(lambda: known_segments(dbt_project)),
+    }
     found: dict[str, tuple[Path, Trigger]] = {}
     caps: list[Cap] = []
     for path in sorted(folder.glob("*.yml")):
@@ -452,7 +472,7 @@ def read_triggers(folder: Path, dbt_project: Path) -> Triggers:
         if not isinstance(triggers, dict):
             raise InputError(f"{path.name}: `triggers` must be a mapping by name")
         for name, given in triggers.items():
-            trigger = _trigger(path, name, given, features)
+            trigger = _trigger(path, name, given, project)
             if name in found:
                 raise InputError(
                     f"{path.name}: {name} is in {found[name][0].name}, too; rename one"
@@ -469,7 +489,7 @@ def ready_made() -> Mapping[str, Mapping[str, Any]]:
 
 
 def _trigger(
-    path: Path, name: Any, given: Any, features: Callable[[], Mapping[str, Kind]]
+    path: Path, name: Any, given: Any, project: Mapping[str, Callable[[], Any]]
 ) -> Trigger:
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
         raise InputError(
@@ -486,7 +506,7 @@ def _trigger(
                 f"use one of {', '.join(sorted(known))}"
             )
         given = {**known[like], **{key: given[key] for key in given if key != "like"}}
-    checked = _checked(_Trigger, given, path, name, {"features": features})
+    checked = _checked(_Trigger, given, path, name, project)
     content = json.dumps(given, sort_keys=True, default=str).encode()
     return checked.built(name, hashlib.sha256(content).hexdigest()[:12])
 

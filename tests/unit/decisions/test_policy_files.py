@@ -261,6 +261,29 @@ def test_a_mistake_is_told_with_file_field_and_fix(
     assert problems[0].file == "0.yml"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "segment = 'loyl'",
+        "'loyl' in segments",
+        "list_contains(person.segments, 'loyl') or segment = 'loyal'",
+        "segment in ('loyal', 'loyl')",
+        "not (primary_segment <> 'loyl')",
+    ],
+)
+def test_a_segment_that_there_is_not_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "shop.yml"
+    names = {**NAMES, "person.segments": "texts"}
+    path.write_text(changed("when: cart_item_count > 0", f'when: "{text}"'))
+    with pytest.raises(PolicyError) as refused:
+        read_policies([path], names, segments=("loyal", "new"))
+    (problem,) = refused.value.problems
+    assert problem.field == "policies.cart.when"
+    assert problem.message == "knows no segment loyl; there are loyal, new"
+    path.write_text(path.read_text().replace("loyl", "new"))
+    read_policies([path], names, segments=("loyal", "new"))
+
+
 TRIGGERS = """
 triggers:
   cart_left:

@@ -141,6 +141,10 @@ def test_a_ready_made_trigger_needs_only_its_deliveries(
             "hello.when: knows no purchase_counts_30d; did you mean purchase_count_30d?",
         ),
         (
+            f"on: {{ event: search }}, when: segment = 'loyal', {BLOCK}",
+            "hello.when: knows no segment loyal; there are loyal_customer, ",
+        ),
+        (
             f"on: {{ event: search }}, when: moody > 3, {BLOCK}",
             "hello.when: knows no moody; docs/features.md says",
         ),
