@@ -68,6 +68,10 @@ class Settings(BaseSettings):
     decision_ranking_seconds: float = Field(default=0.1, gt=0)
     """How long a decision waits for its lists; then it shows what is popular."""
 
+    decision_state_seconds: float = Field(default=0.03, gt=0)
+    """How long a decision waits for what was shown before, and for what triggers have to
+    say; then it goes without."""
+
     audience_secret: SecretStr | None = None
     """Signs the batches that `nearline audience export --to webhook` posts."""
 
@@ -114,6 +118,11 @@ class Settings(BaseSettings):
     @property
     def policy_folder(self) -> Path:
         return self.policies or self.home / "policies"
+
+    @property
+    def showings(self) -> Path:
+        """Counts for frequency caps, where no Redis holds them."""
+        return self.home / "decision_state" / "shown.sqlite"
 
     @property
     def raw(self) -> Path:
