@@ -10,13 +10,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nearline.decisions.expressions import NOW, Expression
-from nearline.decisions.vocabulary import CONTEXT, reads_features
+from nearline.decisions.vocabulary import CONTEXT
 from nearline.recommend.requests import Touch
 
 if TYPE_CHECKING:
     from nearline.online.reading import EntityFeatures
 
 _MOST_REPEATED_VIEWS = 10
+
+SEGMENT_FEATURE = "primary_segment"
+"""The feature that many visitors have alike: what a shared answer may go by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,9 @@ class Known:
     the store did not answer, which `features_problem` then names. A visitor of whom the
     store holds nothing has features, all of them None, and is not `is_known`.
     Items that are `unavailable` are in no list.
+
+    `groups` makes it an answer that many share: nobody is meant, `visitor_id` is empty, and
+    where policies compare visitors they are told by name in which group these are.
     """
 
     visitor_id: str
@@ -62,6 +68,7 @@ class Known:
     history: Sequence[Touch] = ()
     unavailable: Sequence[str] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, str] | None = None
 
     def meets(self, condition: Expression | None) -> bool:
         """Whether a condition holds; one on features does not hold where none were read."""
@@ -70,7 +77,30 @@ class Known:
         )
 
     def can_tell(self, expression: Expression) -> bool:
-        return self.features is not None or not reads_features(expression)
+        return self.features is not None or all(
+            name in self.values for name in expression.names
+        )
+
+
+def know_group(
+    now: datetime, page: Page, segment: str | None, groups: Mapping[str, str]
+) -> Known:
+    """What is known of everybody who shares an answer: their segment, and the page.
+
+    Who has a segment to tell has said yes to personalization. Nothing they do is on
+    record by this answer, so they have said yes to nothing else.
+    """
+    values = _values_of_page(now, page)
+    if segment is not None:
+        values[SEGMENT_FEATURE] = segment
+    return Known(
+        "",
+        now,
+        Consents(personalization=segment is not None),
+        page,
+        values=values,
+        groups=groups,
+    )
 
 
 def know(
@@ -87,10 +117,7 @@ def know(
     Args:
         found: what the store answered; leave it out without consent to personalization.
     """
-    values: dict[str, Any] = {
-        f"{CONTEXT}{name}": getattr(page, name) for name in Page.__slots__
-    }
-    values[NOW] = now
+    values = _values_of_page(now, page)
     if found is None:
         return Known(
             visitor_id,
@@ -116,6 +143,13 @@ def know(
         unavailable=unavailable,
         values={**found.values, **values},
     )
+
+
+def _values_of_page(now: datetime, page: Page) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        f"{CONTEXT}{name}": getattr(page, name) for name in Page.__slots__
+    }
+    return {**values, NOW: now}
 
 
 def touches(features: Mapping[str, Any]) -> list[Touch]:

@@ -119,10 +119,26 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Sharing:
+    """How a slot's content may be kept on the way, where it is the same for many.
+
+    `segments` are those that it may differ by: who is first of all in another is shown
+    what everybody is. A browser keeps an answer for `browser_seconds`, what lies between
+    for `edge_seconds`, and while no newer one can be had for `stale_seconds` more.
+    """
+
+    segments: tuple[str, ...]
+    browser_seconds: int
+    edge_seconds: int
+    stale_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """A place on a page. The first of its policies that applies fills it.
 
     `default_items` and `default_block` are what it shows when nothing else can be.
+    `shared` is None where it is answered to each visitor alone.
     """
 
     name: str
@@ -132,12 +148,14 @@ class Slot:
     default_block: str | None = None
     default_items: tuple[str, ...] = ()
     count: int = 5
+    shared: Sharing | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySet:
-    """All files of a folder together."""
+    """All files of a folder together; `version` changes with any byte of them."""
 
     slots: Mapping[str, Slot] = field(default_factory=dict)
     blocks: Mapping[str, Block] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    version: str = ""
