@@ -17,7 +17,7 @@ from nearline.events.contract import Key, Name, PagePath, ShortText
 _MOST_UNAVAILABLE = 1_000
 SEGMENT_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
 _GROUP = r"[a-z][a-z0-9_]{0,63}:[A-Za-z0-9_.-]{1,64}"
-GROUPS_PATTERN = rf"^{_GROUP}(,{_GROUP}){{0,19}}$"
+GROUPS_PATTERN = rf"^{_GROUP}(~{_GROUP}){{0,19}}$"
 _NOTICE = r"^[A-Za-z0-9_.-]{1,32}$"
 
 _Body = TypeVar("_Body", bound="RequestForm")

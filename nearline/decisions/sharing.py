@@ -97,9 +97,12 @@ class SharedAnswers:
         self._metrics.shared.labels(slot.name, found.source).inc()
         return found
 
+    async def finish(self) -> None:
+        """Waits until what is being kept is kept, or late."""
+        await asyncio.gather(*self._putting)
+
     async def close(self) -> None:
-        """What is being kept is kept first."""
-        await asyncio.gather(*self._putting, return_exceptions=True)
+        await self.finish()
         self._stage.close()
         self._cache.close()
 

@@ -49,7 +49,7 @@ class Variant:
             **{name: getattr(self.page, name) for name in PAGE_FIELDS},
         }
         query = urlencode(
-            {name: value for name, value in named.items() if value}, safe=":,"
+            {name: value for name, value in named.items() if value}, safe=":~"
         )
         return f"/v1/variants/{self.slot}{'?' if query else ''}{query}"
 
@@ -108,13 +108,14 @@ def groups_of(slot: Slot, policies: PolicySet, visitor_id: str) -> dict[str, str
 
 
 def groups_text(groups: Sequence[tuple[str, str]]) -> str:
-    """Groups as a parameter, header or cookie holds them: `policy:group,policy:group`."""
-    return ",".join(f"{policy}:{group}" for policy, group in groups)
+    """Groups as a parameter, header or cookie holds them: `policy:group~policy:group`.
+    A comma would be none of the characters of a cookie."""
+    return "~".join(f"{policy}:{group}" for policy, group in groups)
 
 
 def read_groups(text: str) -> dict[str, str]:
     """Policy and group, of such a text."""
-    return dict(part.split(":", 1) for part in text.split(",")) if text else {}
+    return dict(part.split(":", 1) for part in text.split("~")) if text else {}
 
 
 def cache_key(

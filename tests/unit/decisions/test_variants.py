@@ -143,7 +143,7 @@ class TestKey:
             "channel=paid",
             "device_class=mobile&item=kettle",
             "groups=own:hold-out",
-            "groups=words:of_last_year,ended:a",
+            "groups=words:of_last_year~ended:a",
         ],
     )
     def test_what_a_slot_does_not_differ_by_is_no_part_of_its_key(
