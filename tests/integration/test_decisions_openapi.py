@@ -21,6 +21,8 @@ pytestmark = pytest.mark.services
 EXAMPLES = int(os.environ.get("NEARLINE_OPENAPI_EXAMPLES", "100"))
 OPERATIONS = (
     ("/v1/decide", "POST"),
+    ("/v1/variants", "POST"),
+    ("/v1/variants/{slot}", "GET"),
     ("/v1/recommend", "POST"),
     ("/v1/score", "POST"),
     ("/v1/outcomes", "POST"),
