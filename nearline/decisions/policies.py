@@ -118,6 +118,10 @@ class Policy:
         return bucket < round(self.hold_out_share * BUCKET_COUNT)
 
 
+EVERYBODY = "everybody"
+"""Who is in none of the segments that a shared answer differs by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sharing:
     """How a slot's content may be kept on the way, where it is the same for many.

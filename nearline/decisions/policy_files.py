@@ -23,6 +23,7 @@ from nearline.decisions.expressions import (
     parse_score,
 )
 from nearline.decisions.policies import (
+    EVERYBODY,
     Arm,
     Block,
     BlockKind,
@@ -256,6 +257,11 @@ class _Reading:
                 self._check_known(arm.blocks or (), self.blocks, place_of_arm, "block")
 
     def _check_slot(self, slot: Slot, place: str) -> None:
+        if slot.shared is not None and EVERYBODY in slot.shared.segments:
+            self._add(
+                f"{place}.shared.segments",
+                f"{EVERYBODY} is who is in none of them; leave it out",
+            )
         self._check_known(slot.policies, self.policies, f"{place}.policies", "policy")
         default = (slot.default_block,) if slot.default_block else ()
         self._check_known(default, self.blocks, f"{place}.default.block", "block")

@@ -17,7 +17,14 @@ from nearline.decisions.deciding import HELD_OUT, Choice
 from nearline.decisions.decision_events import models_of
 from nearline.decisions.expressions import Expression
 from nearline.decisions.knowing import SEGMENT_FEATURE, Page
-from nearline.decisions.policies import Block, Policy, PolicySet, Sharing, Slot
+from nearline.decisions.policies import (
+    EVERYBODY,
+    Block,
+    Policy,
+    PolicySet,
+    Sharing,
+    Slot,
+)
 from nearline.decisions.vocabulary import CONTEXT
 
 PAGE_FIELDS = ("page_type", "item", "channel", "device_class")
@@ -42,16 +49,17 @@ class Variant:
 
     @property
     def path(self) -> str:
-        """Where it is answered, always with the same parameters in the same order."""
+        """Where it is answered, always with the same parameters in the same order. It
+        names the segment in any case, so that no header or cookie can say otherwise."""
         named = {
-            "segment": self.segment,
+            "segment": self.segment or EVERYBODY,
             "groups": groups_text(self.groups),
             **{name: getattr(self.page, name) for name in PAGE_FIELDS},
         }
         query = urlencode(
             {name: value for name, value in named.items() if value}, safe=":~"
         )
-        return f"/v1/variants/{self.slot}{'?' if query else ''}{query}"
+        return f"/v1/variants/{self.slot}?{query}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +198,12 @@ def lifetime(
 
 def _shareable(slot: Slot, policies: PolicySet) -> Iterator[Policy]:
     """Policies that may fill a shared answer: their condition asks for nothing of a
-    person but the segment."""
+    person but the segment, and they need no consent that a segment does not tell."""
     for name in slot.policies:
         policy = policies.policies[name]
         names = _names((policy.when,))
-        if all(one.startswith(CONTEXT) or one == SEGMENT_FEATURE for one in names):
+        tells = all(one.startswith(CONTEXT) or one == SEGMENT_FEATURE for one in names)
+        if tells and policy.needs <= {"personalization"}:
             yield policy
 
 

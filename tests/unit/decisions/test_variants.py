@@ -286,6 +286,7 @@ class TestGroups:
             for name in ("reason", "policy", "policy_version", "arms", "hold_out"):
                 assert shared[name] == alone[name]
             assert shared["content"]["block"] == alone["content"]["block"]
+            assert "segment=everybody" in answer["slots"]["banner"]["path"]
             told = get(
                 shop,
                 "/v1/variants/banner?page_type=home",
