@@ -240,7 +240,9 @@ class Decider:
     ) -> Choice:
         """What a slot shows to all of a segment and these groups; nobody's record."""
         known = know_group(self._now(), page, segment, groups)
-        (choice,) = await self._choices([slot], policies, known, self.lists.current)
+        lists = self.lists.current
+        self._count_unknown_item(page, lists)
+        (choice,) = await self._choices([slot], policies, known, lists)
         if choice.fallback is not None:
             self.metrics.fallbacks.labels(choice.fallback).inc()
         return choice
@@ -305,8 +307,7 @@ class Decider:
         lists = self.lists.current
         if known.features is not None and not known.is_known:
             self.metrics.unknown.labels("visitor").inc()
-        if lists.recommender and known.page.item and not lists.knows(known.page.item):
-            self.metrics.unknown.labels("item").inc()
+        self._count_unknown_item(known.page, lists)
         choices = await self._choices(slots, policies, known, lists)
         latency_ms = (self._ticks() - started_at) * 1_000
         decisions = {}
@@ -367,6 +368,10 @@ class Decider:
         self.metrics.decisions.labels(choice.slot, choice.outcome).inc()
         if choice.fallback is not None:
             self.metrics.fallbacks.labels(choice.fallback).inc()
+
+    def _count_unknown_item(self, page: Page, lists: HeldLists) -> None:
+        if lists.recommender and page.item and not lists.knows(page.item):
+            self.metrics.unknown.labels("item").inc()
 
     def _now(self) -> datetime:
         now = self._clock()
