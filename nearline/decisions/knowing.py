@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _MOST_REPEATED_VIEWS = 10
 
+SEGMENT_FEATURE = "primary_segment"
+"""The feature that many visitors have alike: what a shared answer may go by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Consents:
@@ -62,6 +65,9 @@ class Known:
     visitor of whom the store holds nothing has features, all of them None, and is not
     `is_known`. Likewise `shown` (what was shown before) and `pending` (messages of
     triggers), each with its problem. Items that are `unavailable` are in no list.
+
+    `groups` makes it an answer that many share: nobody is meant, `visitor_id` is empty, and
+    where policies compare visitors they are told by name in which group these are.
     """
 
     visitor_id: str
@@ -80,6 +86,7 @@ class Known:
     shown_problem: str | None = None
     pending: "Sequence[PendingBlock] | None" = None
     pending_problem: str | None = None
+    groups: Mapping[str, str] | None = None
     source: str | None = None
     """The application's source, where there is one."""
 
@@ -101,6 +108,9 @@ class Known:
         )
 
     def can_tell(self, expression: Expression) -> bool:
+        if self.groups is not None:
+            # No store was asked: what is known of all of them has been said.
+            return all(name in self.values for name in expression.names)
         return services_of(expression) <= self.read
 
 
@@ -115,6 +125,27 @@ def values_of(
         values |= found.values
         values.setdefault(SEGMENT, found.values.get(PRIMARY_SEGMENT))
     return values
+
+
+def know_group(
+    now: datetime, page: Page, segment: str | None, groups: Mapping[str, str]
+) -> Known:
+    """What is known of everybody who shares an answer: their segment, and the page.
+
+    Who has a segment to tell has said yes to personalization. Nothing they do is on
+    record by this answer, so they have said yes to nothing else.
+    """
+    values = _values_of_page(now, page)
+    if segment is not None:
+        values |= {SEGMENT: segment, PRIMARY_SEGMENT: segment}
+    return Known(
+        "",
+        now,
+        Consents(personalization=segment is not None),
+        page,
+        values=values,
+        groups=groups,
+    )
 
 
 def know(
@@ -133,9 +164,7 @@ def know(
         found, of_person: what the store answered of the visitor and of its person; leave
             it out without consent to personalization.
     """
-    values = values_of(found, of_person)
-    values |= {f"{CONTEXT}{name}": getattr(page, name) for name in Page.__slots__}
-    values[NOW] = now
+    values = values_of(found, of_person) | _values_of_page(now, page)
     services = ((SERVICE, found), (PERSON_SERVICE, of_person))
     known = Known(
         visitor_id,
@@ -159,6 +188,13 @@ def know(
         feature_age_seconds=min(past) if past else None,
         history=touches(found.values),
     )
+
+
+def _values_of_page(now: datetime, page: Page) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        f"{CONTEXT}{name}": getattr(page, name) for name in Page.__slots__
+    }
+    return {**values, NOW: now}
 
 
 def touches(features: Mapping[str, Any]) -> list[Touch]:

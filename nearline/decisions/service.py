@@ -33,7 +33,7 @@ from nearline.decisions.decision_events import (
 )
 from nearline.decisions.decision_log import DecisionLog
 from nearline.decisions.features import STORE_AWAY, STORE_SLOW, Features, FeatureSource
-from nearline.decisions.knowing import Consents, Known, Page, know
+from nearline.decisions.knowing import Consents, Known, Page, know, know_group
 from nearline.decisions.learnt import LearntFiles
 from nearline.decisions.lists import HeldLists, ListSource
 from nearline.decisions.metrics import DecisionMetrics
@@ -314,6 +314,29 @@ class Decider:
             decided, decisions={name: decided.decisions[name] for name in names}
         )
 
+    async def share(
+        self,
+        slot: Slot,
+        policies: PolicySet,
+        page: Page,
+        segment: str | None,
+        groups: Mapping[str, str],
+    ) -> Choice:
+        """What a slot shows to all of a segment and these groups; nobody's record."""
+        known = know_group(self._now(), page, segment, groups)
+        lists = self.lists.current
+        self._count_unknown_item(page, lists)
+        (choice,) = await self._choices([slot], policies, known, lists)
+        if choice.fallback is not None:
+            self.metrics.fallbacks.labels(choice.fallback).inc()
+        return choice
+
+    async def segment_of(self, asker: Asker) -> tuple[str | None, str | None]:
+        """The first of the segments that a visitor is in, by what the online store
+        serves, and why it cannot be told; none without consent to personalization."""
+        known = await self._known(asker, Needs(frozenset({SERVICE})))
+        return known.segment, known.features_problem
+
     async def recommend(
         self,
         asker: Asker,
@@ -368,8 +391,7 @@ class Decider:
         lists = self.lists.current
         if known.features is not None and not known.is_known:
             self.metrics.unknown.labels("visitor").inc()
-        if lists.recommender and known.page.item and not lists.knows(known.page.item):
-            self.metrics.unknown.labels("item").inc()
+        self._count_unknown_item(known.page, lists)
         choices = await self._counted_choices(slots, policies, needs, known, lists)
         latency_ms = (self._ticks() - started_at) * 1_000
         decisions = {}
@@ -533,6 +555,10 @@ class Decider:
             self.metrics.capped.labels(kind).inc()
         if choice.is_plain:
             self.metrics.plain.inc()
+
+    def _count_unknown_item(self, page: Page, lists: HeldLists) -> None:
+        if lists.recommender and page.item and not lists.knows(page.item):
+            self.metrics.unknown.labels("item").inc()
 
     def _now(self) -> datetime:
         now = self._clock()

@@ -27,6 +27,7 @@ NAMES: Mapping[str, Any] = {
     "cart_changed_at": "moment",
     "first_seen_at": "moment",
     "last_page_type": "text",
+    "primary_segment": "text",
     "last_viewed_items": "texts",
     "is_session_active": "flag",
     "segments": "texts",
