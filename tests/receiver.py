@@ -1,7 +1,8 @@
 """A shop's web server, a collector and decisions in one: real HTTP for our scripts' tests.
 
 It serves the pages that a test gives it and the scripts themselves, keeps what is posted to
-`/v1/events` and `/v1/decide`, and can be told to refuse. It checks nothing: that is the collector's work.
+`/v1/events` and `/v1/decide`, and can be told to refuse. It checks nothing: that is the
+collector's work.
 """
 
 import json
@@ -112,7 +113,8 @@ def running_receiver() -> Iterator[Receiver]:
                 self._answer(200, "text/javascript", _SCRIPTS[path].content, {})
             elif path in receiver.pages:
                 body = receiver.pages[path].encode()
-                self._answer(200, "text/html", body, receiver.page_headers)
+                kind = "text/css" if path.endswith(".css") else "text/html"
+                self._answer(200, kind, body, receiver.page_headers)
             else:
                 self._answer(404, "text/plain", b"", {})
 

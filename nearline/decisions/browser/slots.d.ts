@@ -36,7 +36,8 @@
  *   data-nearline-click            a click counts, though it is no link or button
  *
  * Read by a page's style sheet: `data-nearline-state`, "filled" or "default", on the
- * element once it is settled. Without a template the classes are `nearline-message`,
+ * element once it is settled, and `data-nearline-answer`, such as "personal" or "popular".
+ * Without a template the classes are `nearline-message`,
  * `nearline-banner`, `nearline-items`, `nearline-item`, and within them `nearline-link`,
  * `-title`, `-text`, `-action`, `-image`, `-price`, `-reason`.
  *

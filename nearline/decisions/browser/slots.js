@@ -40,6 +40,7 @@
   const SLOT = "data-nearline-slot";
   const ITEM = "data-nearline-item-id";
   const STATE = "data-nearline-state";
+  const ANSWER = "data-nearline-answer";
   // The service refuses more in one request.
   const SLOTS_CAP = 20;
   // An answer that takes longer than this is not waited for: nothing is left to fill.
@@ -171,7 +172,7 @@
     typeof value == "string" || typeof value == "number" ? `${value}` : null;
 
   const address = (value) => {
-    if (!text(value)) return;
+    if (typeof value != "string" || !value) return;
     try {
       const url = new URL(value, document.baseURI);
       if (/^https?:$/.test(url.protocol)) return url.href;
@@ -314,6 +315,7 @@
     // Another decision is looked at for a second of its own.
     Object.assign(record, { decision, said, dwell: clearTimeout(record.dwell) });
     settle(record, isShown ? "filled" : "default");
+    record.element.setAttribute(ANSWER, answer.answer);
     const { freshness, versions, latency_ms } = body;
     record.element.dispatchEvent(
       new CustomEvent("nearline:slot", {
@@ -326,6 +328,7 @@
   const restore = (record) => {
     if (record.original) record.element.replaceChildren(...record.original);
     record.element.style.minHeight = "";
+    record.element.removeAttribute(ANSWER);
     Object.assign(record, { original: null, decision: null, said: null });
     settle(record, "default");
   };
