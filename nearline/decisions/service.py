@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nearline.decisions.deciding import (
+    MODEL_AWAY,
     Choice,
     choose,
     no_such_slot,
@@ -318,7 +319,28 @@ class Decider:
             )
         except StageError as failure:
             why = _MODEL_FAILURES[failure.failure]
-        return [show_default(slot, policies, known, lists, why) for slot in slots]
+        bare = HeldLists(popular=lists.popular)
+        return [
+            self._choice_without_model(slot, policies, known, bare, why)
+            for slot in slots
+        ]
+
+    def _choice_without_model(
+        self, slot: Slot, policies: PolicySet, known: Known, bare: HeldLists, why: str
+    ) -> Choice:
+        """The same choice but for its list, which nothing is waited for. Whoever is held
+        out or in an arm stays there: else those whose list took long would be missing
+        from one arm alone."""
+        try:
+            # The thread that was given up may still draw from the generator before.
+            choice = choose(slot, policies, known, bare, self._make_rng())
+        except Exception as problem:
+            # What failed was the choice itself.
+            _LOGGER.warning("no choice was made (%s)", type(problem).__name__)
+            return show_default(slot, policies, known, bare, why)
+        return (
+            replace(choice, fallback=why) if choice.fallback == MODEL_AWAY else choice
+        )
 
     def _record(
         self, choice: Choice, known: Known, sender: Sender, latency_ms: float
