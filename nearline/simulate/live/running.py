@@ -59,7 +59,8 @@ class LivePlan:
 class LiveSummary:
     """What happened. `unit_count` were in the trial; effects are personal minus default.
 
-    `same_as_default_count` is how many of them saw just what the slot shows by default.
+    `same_count` of them saw the very list that the service gave for their group when it
+    was asked once more: those missing saw one that was explored, late, or a moment newer.
     """
 
     slot: str
@@ -70,8 +71,7 @@ class LiveSummary:
     held_out_count: int
     arms: dict[str, dict[str, int]]
     answers: dict[str, int]
-    same_as_personal_count: int
-    same_as_default_count: int
+    same_count: int
     click_count: int
     cart_count: int
     purchase_count: int
@@ -219,8 +219,7 @@ class _Day:
             held_out_count=trial.held_out_count,
             arms=arms,
             answers=dict(trial.answers),
-            same_as_personal_count=trial.same_as_personal_count,
-            same_as_default_count=trial.same_as_default_count,
+            same_count=trial.same_count,
             click_count=trial.click_count,
             cart_count=trial.cart_count,
             purchase_count=trial.purchase_count,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from nearline.experiments.results import CONTROL_VARIANT_KEY
 from nearline.simulate.catalogue import Item
 from nearline.simulate.live.intentions import Intention
 from nearline.simulate.live.visit import Shown, known_items
@@ -36,8 +37,7 @@ class Trial:
     arms: Counter[tuple[str, str]] = field(default_factory=Counter)
     held_out_count: int = 0
     answers: Counter[str] = field(default_factory=Counter)
-    same_as_personal_count: int = 0
-    same_as_default_count: int = 0
+    same_count: int = 0
     click_count: int = 0
     cart_count: int = 0
     purchase_count: int = 0
@@ -45,16 +45,19 @@ class Trial:
     def add(self, intention: Intention, shown: Shown) -> dict[str, Any]:
         """Counts one person; returns their record."""
         slot, reaction = shown.slot, shown.reaction
-        personal = self._chances(intention, shown.personal)
-        default = self._chances(intention, shown.default)
+        # Of one of the two it is known what was really shown: a service that was late
+        # once may have been in time for the other question.
+        seen = tuple(slot.item_ids)
+        saw_default = slot.hold_out or CONTROL_VARIANT_KEY in slot.arms.values()
+        personal = self._chances(intention, shown.personal if saw_default else seen)
+        default = self._chances(intention, seen if saw_default else shown.default)
         self.unit_count += 1
         _add(self.personal, personal)
         _add(self.default, default)
         self.arms.update(slot.arms.items())
         self.held_out_count += slot.hold_out
         self.answers[slot.answer] += 1
-        self.same_as_personal_count += tuple(slot.item_ids) == shown.personal
-        self.same_as_default_count += tuple(slot.item_ids) == shown.default
+        self.same_count += seen == (shown.default if saw_default else shown.personal)
         self.click_count += reaction.clicked is not None
         self.cart_count += reaction.has_carted or reaction.buys_own
         self.purchase_count += reaction.has_bought or reaction.buys_own
