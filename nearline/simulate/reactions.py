@@ -18,7 +18,7 @@ from typing import Protocol
 
 CLICK_RATE = 0.2
 CART_RATE = 0.2
-BUY_RATE = 0.7
+BUY_RATE = 0.8
 OWN_PURCHASE_RATE = 0.04
 MOST_CARE = 1 / max(CLICK_RATE, CART_RATE) - 1
 """Beyond, a probability could leave 0 to 1."""

@@ -29,7 +29,7 @@ from nearline.simulate.reactions import MOST_CARE
 from nearline.simulate.writing import RecordFile, prepare_folder, publish_folder
 
 TRUTH_FILE = "live.json"
-MOST_VISITORS = 1_000_000
+MOST_VISITORS = 100_000
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 

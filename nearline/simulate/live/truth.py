@@ -65,7 +65,7 @@ class Trial:
             "number": intention.number,
             "categories": intention.taste.categories,
             "brands": intention.taste.brands,
-            "own_price_cents": intention.looks[0].item.price_cents,
+            "own_item": intention.looks[0].item.item_id,
             "decision_id": slot.decision_id,
             "arms": dict(slot.arms),
             "hold_out": slot.hold_out,
