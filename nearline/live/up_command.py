@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import click
 
 from nearline.errors import InputError, NearlineError
-from nearline.live.parts import NEARLINE
-from nearline.live.parts import part
+from nearline.live.parts import NEARLINE, part
 from nearline.publication.releases import read_manifest
 from nearline.settings import load_settings
 
