@@ -54,7 +54,7 @@ demo: setup ## Make a shop, run everything on it, compare with its truth
 test: setup-dev ## Run the tests that need no server
 	@$(PYTEST) -m "not services"
 
-test-services: setup-dev ## Install a browser, Redis, Java and Kafka, and run the tests that need them
+test-services: setup-dev ## Install a browser, Redis, Memcached, nginx, Java and Kafka, and run the tests that need them
 	@tests/services/install.sh
 	@$(PYTEST) -m services
 

@@ -6,9 +6,11 @@ from typing import Any
 import orjson
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nearline.collector.problems import Problem
 
@@ -56,6 +58,23 @@ class Cors:
             )
             return problem_answer(problem, headers)
         return Response(status_code=204, headers=headers | _PREFLIGHT_HEADERS)
+
+
+class NeverStored:
+    """Of an application: an answer that does not say by whom it may be stored says that
+    nobody may. So what is private stays so by what was forgotten, too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, tell if scope["type"] == "http" else send)
 
 
 def offline_app(title: str, description: str, lifespan: Any) -> FastAPI:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nearline.decisions.deciding import Choice
 from nearline.decisions.decision_events import models_of
 from nearline.decisions.service import Decided, Decision
 from nearline.decisions.vocabulary import SERVICE
@@ -130,6 +131,64 @@ class RecommendAnswer(AnswerForm):
     latency_ms: float
 
 
+class SharedItemAnswer(AnswerForm):
+    """An item in its place."""
+
+    item_id: str
+    reason: str
+    sources: list[str]
+
+
+class SharedContentAnswer(AnswerForm):
+    """What to show: a message or banner with its content, items, or nothing."""
+
+    kind: Literal["message", "banner", "items", "none"]
+    block: str | None
+    content: dict[str, Any]
+    items: list[SharedItemAnswer]
+
+
+class VariantAnswer(AnswerForm):
+    """What a slot shows to everybody of a segment, on a page, in these groups.
+
+    There is no decision of one person in it, so no id and no odds. `groups` are the
+    policies' that compare visitors, `arms` those of experiments that it was chosen in.
+    """
+
+    slot: str
+    segment: str | None
+    groups: dict[str, str]
+    content: SharedContentAnswer
+    reason: str
+    answer: Answered
+    fallback: str | None
+    policy: str | None
+    policy_version: str | None
+    arms: dict[str, str]
+    hold_out: bool
+    models: dict[str, int]
+
+
+class VariantOfVisitor(AnswerForm):
+    """Where a slot's variant is; `path` is null where the slot has none to share."""
+
+    path: str | None
+
+
+class VariantsAnswer(AnswerForm):
+    """Which variants a visitor sees. Private: do not keep it for others.
+
+    `segment` and `groups` (empty: none) are what an edge may be told in their stead, for
+    `valid_seconds`. `fallback` says why nothing is known, if something was away.
+    """
+
+    slots: dict[str, VariantOfVisitor]
+    segment: str
+    groups: str
+    valid_seconds: int
+    fallback: str | None
+
+
 class ScoreOfTarget(AnswerForm):
     """A probability, 0 to 1, and the version that gave it; null and why there is none."""
 
@@ -182,6 +241,8 @@ ANSWERS: tuple[type[AnswerForm], ...] = (
     ScoreAnswer,
     SegmentsAnswer,
     OutcomesAnswer,
+    VariantsAnswer,
+    VariantAnswer,
     ProblemAnswer,
 )
 
@@ -217,11 +278,10 @@ def slot_answer(decision: Decision) -> dict[str, Any]:
     """What one slot shows."""
     choice = decision.choice
     block, message = choice.block, choice.message
-    kind = block.kind if block is not None else "items" if choice.items else "none"
     return {
         "decision_id": decision.decision_id,
         "content": {
-            "kind": kind,
+            "kind": kind_of(choice),
             "block": None if block is None else block.name,
             "content": {} if block is None else dict(block.content),
             "items": [
@@ -257,6 +317,13 @@ def slot_answer(decision: Decision) -> dict[str, Any]:
         "learnt": choice.learnt,
         "models": models_of(choice),
     }
+
+
+def kind_of(choice: Choice) -> str:
+    """What a choice shows: the kind of its block, a list of items, or nothing."""
+    if choice.block is not None:
+        return choice.block.kind
+    return "items" if choice.items else "none"
 
 
 def _about(decided: Decided) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from nearline.collector.answers import (
     Cors,
+    NeverStored,
     add_error_answers,
     json_answer,
     offline_app,
@@ -49,6 +50,7 @@ from nearline.decisions.description import (
     takes,
     takes_visitor,
 )
+from nearline.decisions.edge import add_variants, variants_answer
 from nearline.decisions.metrics import DecisionMetrics
 from nearline.decisions.policies import Listing
 from nearline.decisions.requests import (
@@ -58,10 +60,13 @@ from nearline.decisions.requests import (
     RecommendForm,
     RequestForm,
     ScoreForm,
+    VariantsForm,
     checked,
 )
+from nearline.decisions.response_cache import open_response_cache
 from nearline.decisions.segments import read_segments
 from nearline.decisions.service import Asker, Decider
+from nearline.decisions.sharing import SharedAnswers
 from nearline.errors import InputError
 from nearline.log.protocol import LogUnavailableError
 from nearline.privacy.consents import PURPOSES, Purpose
@@ -102,6 +107,7 @@ def create_app(
         yield
         await service.log.close()
         await service.writer.close()
+        await service.shared.close()
         service.decider.close()
 
     app = offline_app(
@@ -111,6 +117,8 @@ def create_app(
     )
     cors = Cors(service.applications.allows_origin)
     add_error_answers(app, cors)
+    app.add_middleware(NeverStored)
+    add_variants(app, service.shared, service.decider, service.metrics)
     _add_asking_routes(app, service, cors)
     _add_segments(app, service, cors)
     _add_reading_routes(app, service)
@@ -137,6 +145,7 @@ class _Service:
     writer: LogWriter
     log: DecisionLog
     decider: Decider
+    shared: SharedAnswers
     clock: Callable[[], datetime]
 
     @classmethod
@@ -178,6 +187,13 @@ class _Service:
             writer=writer,
             log=log,
             decider=decider,
+            shared=SharedAnswers(
+                decider,
+                open_response_cache(settings),
+                metrics,
+                clock,
+                settings.response_cache_seconds,
+            ),
             clock=clock,
         )
 
@@ -241,13 +257,17 @@ def _add_asking_routes(app: FastAPI, service: _Service, cors: Cors) -> None:
     async def decide(
         application: Application, form: DecideForm, request: Request
     ) -> dict[str, Any]:
-        most = service.applications.max_slots
-        if len(set(form.slots)) > most:
-            raise Problem(
-                400, f"there are more than {most} slots", "slots", "ask in two requests"
-            )
+        _check_count(service, form.slots)
         asker = service.asker(application, form.visitor, form.context, request)
         return decide_answer(await service.decider.decide(asker, form.slots))
+
+    async def variants(
+        application: Application, form: VariantsForm, request: Request
+    ) -> dict[str, Any]:
+        _check_count(service, form.slots)
+        asker = service.asker(application, form.visitor, form.context, request)
+        segment, problem = await service.decider.segment_of(asker)
+        return variants_answer(service.decider, asker, form.slots, segment, problem)
 
     async def recommend(
         application: Application, form: RecommendForm, request: Request
@@ -276,6 +296,14 @@ def _add_asking_routes(app: FastAPI, service: _Service, cors: Cors) -> None:
         tuple[str, str, type[RequestForm], Any, str, tuple[int, ...]], ...
     ] = (
         ("decide", "What to show in slots", DecideForm, decide, "DecideAnswer", ()),
+        (
+            "variants",
+            "Which shared answers a visitor sees",
+            VariantsForm,
+            variants,
+            "VariantsAnswer",
+            (),
+        ),
         ("recommend", "A list", RecommendForm, recommend, "RecommendAnswer", ()),
         ("score", "How likely to buy", ScoreForm, score, "ScoreAnswer", ()),
         (
@@ -392,6 +420,14 @@ async def _content(request: Request, applications: Applications) -> Any:
         request.stream(), encoding, applications.max_body_bytes
     )
     return content
+
+
+def _check_count(service: _Service, slots: list[str]) -> None:
+    most = service.applications.max_slots
+    if len(set(slots)) > most:
+        raise Problem(
+            400, f"there are more than {most} slots", "slots", "ask in two requests"
+        )
 
 
 def _check_trust(application: Application) -> None:

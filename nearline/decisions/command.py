@@ -44,10 +44,12 @@ def serve(
     # What is damaged is told of here, and not by each worker.
     from nearline.decisions.applications import load_applications
     from nearline.decisions.policy_files import load_policies
+    from nearline.decisions.response_cache import open_response_cache
     from nearline.privacy.pseudonyms import load_pseudonymizer
 
     applications = load_applications(settings)
     policies = load_policies(settings)
+    open_response_cache(settings).close()
     load_pseudonymizer(settings)
     url = address(host, port)
     if as_json:

@@ -49,6 +49,9 @@ MODEL_AWAY = "model_unavailable"
 NOTHING_ELIGIBLE = "nothing_eligible"
 UNKNOWN_SLOT = "unknown_slot"
 
+HELD_OUT = "hold-out"
+"""The group of a policy's hold-out; no arm of an experiment can be named so."""
+
 _WORDS: Mapping[Outcome, str] = {
     "personal": "chosen by what the visitor did",
     "general": "what is popular and trends now",
@@ -194,7 +197,7 @@ def choose(
             continue
         if not _applies(policy, known, way):
             continue
-        if _is_measured(known) and policy.holds_out(known.visitor_id):
+        if _is_held_out(policy, known):
             way.note(name, "hold-out", "is of the share that never sees it")
             shown = show_default(slot, policies, known, lists)
             held = replace(shown, is_held_out=True)
@@ -335,15 +338,26 @@ def _applies(policy: Policy, known: Known, way: _Way) -> bool:
     return True
 
 
+def _is_held_out(policy: Policy, known: Known) -> bool:
+    if known.groups is not None:
+        return known.groups.get(policy.name) == HELD_OUT
+    return _is_measured(known) and policy.holds_out(known.visitor_id)
+
+
 def _is_measured(known: Known) -> bool:
     """Whether what comes of a choice can be known; else nobody need be compared."""
     return known.consents.analytics
 
 
 def _arm(policy: Policy, known: Known, way: _Way) -> Arm | None:
-    if policy.experiment is None or not _is_measured(known):
+    if policy.experiment is None:
         return None
-    arm = policy.experiment.arm_of(known.visitor_id)
+    if known.groups is not None:
+        arm = policy.experiment.arms.get(known.groups.get(policy.name, ""))
+    elif _is_measured(known):
+        arm = policy.experiment.arm_of(known.visitor_id)
+    else:
+        return None
     found = "sees no experiment" if arm is None else f"arm {arm.name}"
     way.note(policy.name, f"experiment {policy.experiment.key}", found)
     return arm

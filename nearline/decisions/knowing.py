@@ -62,6 +62,9 @@ class Known:
     visitor of whom the store holds nothing has features, all of them None, and is not
     `is_known`. Likewise `shown` (what was shown before) and `pending` (messages of
     triggers), each with its problem. Items that are `unavailable` are in no list.
+
+    `groups` makes it an answer that many share: nobody is meant, `visitor_id` is empty, and
+    where policies compare visitors they are told by name in which group these are.
     """
 
     visitor_id: str
@@ -75,6 +78,7 @@ class Known:
     history: Sequence[Touch] = ()
     unavailable: Sequence[str] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, str] | None = None
     read: frozenset[str] = frozenset()
     shown: Shown | None = None
     shown_problem: str | None = None
@@ -101,7 +105,9 @@ class Known:
         )
 
     def can_tell(self, expression: Expression) -> bool:
-        return services_of(expression) <= self.read
+        return services_of(expression) <= self.read or all(
+            name in self.values for name in expression.names
+        )
 
 
 def values_of(
@@ -115,6 +121,27 @@ def values_of(
         values |= found.values
         values.setdefault(SEGMENT, found.values.get(PRIMARY_SEGMENT))
     return values
+
+
+def know_group(
+    now: datetime, page: Page, segment: str | None, groups: Mapping[str, str]
+) -> Known:
+    """What is known of everybody who shares an answer: their segment, and the page.
+
+    Who has a segment to tell has said yes to personalization. Nothing they do is on
+    record by this answer, so they have said yes to nothing else.
+    """
+    values = _values_of_page(now, page)
+    if segment is not None:
+        values |= {PRIMARY_SEGMENT: segment, SEGMENT: segment}
+    return Known(
+        "",
+        now,
+        Consents(personalization=segment is not None),
+        page,
+        values=values,
+        groups=groups,
+    )
 
 
 def know(
@@ -133,9 +160,7 @@ def know(
         found, of_person: what the store answered of the visitor and of its person; leave
             it out without consent to personalization.
     """
-    values = values_of(found, of_person)
-    values |= {f"{CONTEXT}{name}": getattr(page, name) for name in Page.__slots__}
-    values[NOW] = now
+    values = values_of(found, of_person) | _values_of_page(now, page)
     services = ((SERVICE, found), (PERSON_SERVICE, of_person))
     known = Known(
         visitor_id,
@@ -159,6 +184,13 @@ def know(
         feature_age_seconds=min(past) if past else None,
         history=touches(found.values),
     )
+
+
+def _values_of_page(now: datetime, page: Page) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        f"{CONTEXT}{name}": getattr(page, name) for name in Page.__slots__
+    }
+    return {**values, NOW: now}
 
 
 def touches(features: Mapping[str, Any]) -> list[Touch]:

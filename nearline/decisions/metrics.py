@@ -51,6 +51,20 @@ class DecisionMetrics:
             ["status"],
             registry=self._registry,
         )
+        self.shared = Counter(
+            "nearline_decision_shared",
+            "Answers that many share, by where they came from: kept, made, kept_late, "
+            "made_less",
+            ["slot", "source"],
+            registry=self._registry,
+        )
+        self.response_cache = Counter(
+            "nearline_response_cache",
+            "What was asked of the cache: hit, miss, corrupt, or get_ and put_ with slow, "
+            "busy or failed",
+            ["result"],
+            registry=self._registry,
+        )
         self.requests = Counter(
             "nearline_decision_requests",
             "Requests, by the answer's status",

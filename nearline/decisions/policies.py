@@ -141,11 +141,31 @@ class Policy:
         return bucket < round(self.hold_out_share * BUCKET_COUNT)
 
 
+EVERYBODY = "everybody"
+"""Who is in none of the segments that a shared answer differs by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How a slot's content may be kept on the way, where it is the same for many.
+
+    `segments` are those that it may differ by: who is first of all in another is shown
+    what everybody is. A browser keeps an answer for `browser_seconds`, what lies between
+    for `edge_seconds`, and while no newer one can be had for `stale_seconds` more.
+    """
+
+    segments: tuple[str, ...]
+    browser_seconds: int
+    edge_seconds: int
+    stale_seconds: int
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """A place on a page. The first of its policies that applies fills it.
 
     `default_items` and `default_block` are what it shows when nothing else can be.
+    `shared` is None where it is answered to each visitor alone.
     """
 
     name: str
@@ -156,6 +176,7 @@ class Slot:
     default_items: tuple[str, ...] = ()
     count: int = 5
     caps: tuple[Cap, ...] = ()
+    shared: Sharing | None = None
 
     @property
     def capped(self) -> Capped:
@@ -181,11 +202,12 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class PolicySet:
-    """All files of a folder together."""
+    """All files of a folder together; `version` changes with any byte of them."""
 
     slots: Mapping[str, Slot] = field(default_factory=dict)
     blocks: Mapping[str, Block] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    version: str = ""
 
     def needs_of(self, slot: Slot) -> Needs:
         """What the policies of a slot ask for."""

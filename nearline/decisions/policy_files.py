@@ -32,6 +32,7 @@ from nearline.decisions.expressions import (
     parse_score,
 )
 from nearline.decisions.policies import (
+    EVERYBODY,
     Arm,
     Block,
     BlockKind,
@@ -39,6 +40,7 @@ from nearline.decisions.policies import (
     Listing,
     Policy,
     PolicySet,
+    Sharing,
     Slot,
     SlotKind,
 )
@@ -64,6 +66,7 @@ MOST_ITEMS = 50
 _SUFFIXES = (".yml", ".yaml")
 _MOST_BYTES = 1_000_000
 _LEAST_SHARE = 1e-4
+_MOST_KEPT_SECONDS = 7 * 86_400
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Salt = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
@@ -98,12 +101,20 @@ class _DefaultForm(_Form):
     items: Annotated[list[Key], Field(max_length=MOST_ITEMS)] = []
 
 
+class _SharedForm(_Form):
+    segments: Annotated[list[Name], Field(max_length=20)] = []
+    browser_seconds: Annotated[int, Field(ge=0, le=_MOST_KEPT_SECONDS)] = 30
+    edge_seconds: Annotated[int, Field(ge=1, le=_MOST_KEPT_SECONDS)] = 60
+    stale_seconds: Annotated[int, Field(ge=0, le=_MOST_KEPT_SECONDS)] = 86_400
+
+
 class _SlotForm(_Form):
     kind: SlotKind
     policies: list[Name] = []
     count: Count = 5
     caps: Caps | None = None
     default: _DefaultForm = _DefaultForm()
+    shared: _SharedForm | None = None
 
 
 class _BlockForm(_Form):
@@ -245,7 +256,7 @@ def read_policies(
     reading.check()
     if reading.problems:
         raise PolicyError(reading.problems)
-    return PolicySet(reading.slots, reading.blocks, reading.policies)
+    return PolicySet(reading.slots, reading.blocks, reading.policies, reading.version())
 
 
 class _Reading:
@@ -270,12 +281,14 @@ class _Reading:
         self._file = ""
         self._folder = Path()
         self._files: dict[tuple[str, str], str] = {}
+        self._versions: list[str] = []
 
     def add(self, path: Path) -> None:
         self._file, self._folder = path.name, path.parent
         form, version = self._form(path)
         if form is None:
             return
+        self._versions.append(version)
         for name, slot in form.slots.items():
             self._note("slots", name)
             self.slots[name] = Slot(
@@ -287,6 +300,7 @@ class _Reading:
                 default_items=tuple(slot.default.items),
                 count=slot.count,
                 caps=_caps(slot.caps),
+                shared=None if slot.shared is None else _sharing(slot.shared),
             )
         for name, block in form.blocks.items():
             self._note("blocks", name)
@@ -294,6 +308,10 @@ class _Reading:
         for name, policy in form.policies.items():
             self._note("policies", name)
             self.policies[name] = self._policy(name, policy, version)
+
+    def version(self) -> str:
+        """One version of all files: a block may be in another file than its policy."""
+        return hashlib.sha256(" ".join(self._versions).encode()).hexdigest()[:12]
 
     def check(self) -> None:
         """Whether every name that is used belongs to something that fits."""
@@ -358,6 +376,11 @@ class _Reading:
                 )
 
     def _check_slot(self, slot: Slot, place: str) -> None:
+        if slot.shared is not None and EVERYBODY in slot.shared.segments:
+            self._add(
+                f"{place}.shared.segments",
+                f"{EVERYBODY} is who is in none of them; leave it out",
+            )
         self._check_known(slot.policies, self.policies, f"{place}.policies", "policy")
         default = (slot.default_block,) if slot.default_block else ()
         self._check_known(default, self.blocks, f"{place}.default.block", "block")
@@ -562,6 +585,15 @@ def _listing(form: _ListForm) -> Listing:
         count=form.count,
         rules=replace(ListRules(), **{name: said[name] for name in rules}),
         category=form.category,
+    )
+
+
+def _sharing(form: _SharedForm) -> Sharing:
+    return Sharing(
+        segments=tuple(dict.fromkeys(form.segments)),
+        browser_seconds=form.browser_seconds,
+        edge_seconds=form.edge_seconds,
+        stale_seconds=form.stale_seconds,
     )
 
 

@@ -33,7 +33,7 @@ from nearline.decisions.decision_events import (
 )
 from nearline.decisions.decision_log import DecisionLog
 from nearline.decisions.features import STORE_AWAY, STORE_SLOW, Features, FeatureSource
-from nearline.decisions.knowing import Consents, Known, Page, know
+from nearline.decisions.knowing import Consents, Known, Page, know, know_group
 from nearline.decisions.learnt import LearntFiles
 from nearline.decisions.lists import HeldLists, ListSource
 from nearline.decisions.metrics import DecisionMetrics
@@ -303,6 +303,27 @@ class Decider:
         return replace(
             decided, decisions={name: decided.decisions[name] for name in names}
         )
+
+    async def share(
+        self,
+        slot: Slot,
+        policies: PolicySet,
+        page: Page,
+        segment: str | None,
+        groups: Mapping[str, str],
+    ) -> Choice:
+        """What a slot shows to all of a segment and these groups; nobody's record."""
+        known = know_group(self._now(), page, segment, groups)
+        (choice,) = await self._choices([slot], policies, known, self.lists.current)
+        if choice.fallback is not None:
+            self.metrics.fallbacks.labels(choice.fallback).inc()
+        return choice
+
+    async def segment_of(self, asker: Asker) -> tuple[str | None, str | None]:
+        """The first of the segments that a visitor is in, by what the online store
+        serves, and why it cannot be told; none without consent to personalization."""
+        known = await self._known(asker, Needs(frozenset({SERVICE})))
+        return known.segment, known.features_problem
 
     async def recommend(
         self,

@@ -60,6 +60,16 @@ def test_a_file_says_slots_blocks_and_policies(tmp_path: Path) -> None:
     assert own.listing.rules.exploration_share == 0
 
 
+def test_a_slot_says_for_how_long_its_answers_may_be_kept(tmp_path: Path) -> None:
+    said = "shared: { segments: [loyal_customer], edge_seconds: 300 }"
+    found = policies_of(tmp_path, GOOD.replace("count: 3,", f"count: 3, {said},"))
+    shared = found.slots["carousel"].shared
+    assert shared is not None
+    assert (shared.segments, shared.edge_seconds) == (("loyal_customer",), 300)
+    assert (shared.browser_seconds, shared.stale_seconds) == (30, 86_400)
+    assert found.slots["banner"].shared is None
+
+
 def test_an_arm_changes_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
     own = policies_of(tmp_path, GOOD).policies["own"]
     assert own.experiment is not None
@@ -180,6 +190,16 @@ MISTAKES = [
         changed("kind: message, content", "kind: items, content"),
         "slots.banner.default.block",
         "is a block of items",
+    ),
+    (
+        changed("count: 3,", "count: 3, shared: { segments: [a, everybody] },"),
+        "slots.carousel.shared.segments",
+        "is who is in none of them",
+    ),
+    (
+        changed("count: 3,", "count: 3, shared: { edge_seconds: 0 },"),
+        "slots.carousel.shared.edge_seconds",
+        "greater than or equal to 1",
     ),
 ]
 
