@@ -324,7 +324,9 @@ class Decider:
     ) -> Choice:
         """What a slot shows to all of a segment and these groups; nobody's record."""
         known = know_group(self._now(), page, segment, groups)
-        (choice,) = await self._choices([slot], policies, known, self.lists.current)
+        lists = self.lists.current
+        self._count_unknown_item(page, lists)
+        (choice,) = await self._choices([slot], policies, known, lists)
         if choice.fallback is not None:
             self.metrics.fallbacks.labels(choice.fallback).inc()
         return choice
@@ -389,8 +391,7 @@ class Decider:
         lists = self.lists.current
         if known.features is not None and not known.is_known:
             self.metrics.unknown.labels("visitor").inc()
-        if lists.recommender and known.page.item and not lists.knows(known.page.item):
-            self.metrics.unknown.labels("item").inc()
+        self._count_unknown_item(known.page, lists)
         choices = await self._counted_choices(slots, policies, needs, known, lists)
         latency_ms = (self._ticks() - started_at) * 1_000
         decisions = {}
@@ -554,6 +555,10 @@ class Decider:
             self.metrics.capped.labels(kind).inc()
         if choice.is_plain:
             self.metrics.plain.inc()
+
+    def _count_unknown_item(self, page: Page, lists: HeldLists) -> None:
+        if lists.recommender and page.item and not lists.knows(page.item):
+            self.metrics.unknown.labels("item").inc()
 
     def _now(self) -> datetime:
         now = self._clock()

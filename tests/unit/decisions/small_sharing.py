@@ -18,6 +18,7 @@ from nearline.decisions.service import Decider
 from nearline.decisions.sharing import SharedAnswer, SharedAnswers
 from nearline.decisions.variants import Variant, variant_of
 from nearline.privacy.pseudonyms import Pseudonymizer
+from nearline.recommend.recommender import Recommender
 from nearline.recommend.requests import Answer, Request
 from nearline.recommend.requests import Policy as ListRules
 from nearline.settings import Settings
@@ -48,6 +49,10 @@ class CountedLists:
     @property
     def version(self) -> int | None:
         return self.held.version
+
+    @property
+    def recommender(self) -> Recommender | None:
+        return self.held.recommender
 
     @property
     def popular(self) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from nearline.decisions.decision_events import Sender
+from nearline.decisions.knowing import Consents, Page
 from nearline.decisions.policies import PolicySet
 from nearline.decisions.response_cache import MemoryCache
+from nearline.decisions.service import Asker, Decided
 from nearline.decisions.sharing import SharedAnswer
 from nearline.decisions.variants import lifetime
 from tests.unit.decisions.small_page import policies_of
@@ -81,6 +85,10 @@ def test_another_page_is_another_answer(policies: PolicySet) -> None:
         beside = asyncio.run(asked.ask("shoe-run"))
         assert beside.source == "made"
         assert beside.body != plain.body
+        # Of an item that nobody knows it is what everybody sees.
+        unknown = asyncio.run(asked.ask("no-such"))
+        assert unknown.body == plain.body
+        assert asked.number("unknown", "item") == 1
 
 
 def test_nothing_is_drawn_for_what_many_share(policies: PolicySet) -> None:
@@ -158,6 +166,26 @@ class TestWithoutALiveModel:
             overloaded = sum(b'"overloaded"' in one.body for one in answers)
             assert overloaded == 640 - 64
             assert asked.number("fallbacks", "overloaded") == overloaded
+
+
+def test_ten_times_more_decisions_than_can_wait_are_answered_all_the_same(
+    policies: PolicySet,
+) -> None:
+    with sharing(policies, ranking=0.5) as asked:
+        asked.lists.may_answer.clear()
+        nobody = Asker("v_anybody0001", Sender("web"), Consents(), Page())
+
+        async def ask() -> list[Decided]:
+            one = asked.decider.decide
+            return list(
+                await asyncio.gather(*(one(nobody, ["picks"]) for _ in range(640)))
+            )
+
+        choices = [one.decisions["picks"].choice for one in asyncio.run(ask())]
+        assert {len(choice.items) for choice in choices} == {3}
+        why = Counter(choice.fallback for choice in choices)
+        assert why == {"overloaded": 640 - 64, "model_slow": 64}
+        assert asked.number("fallbacks", "overloaded") == 640 - 64
 
 
 class TestCacheThatFails:
