@@ -14,8 +14,8 @@ from nearline.errors import InputError
 from nearline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from nearline.decisions.policy_files import PolicyProblem
     from nearline.decisions.service import Decided, Decision
+    from nearline.yaml_forms import FileProblem
 
 _APP = "nearline.decisions.app:create_app_from_environment"
 _json_option = click.option(
@@ -130,7 +130,7 @@ def check(path: Path | None, as_json: bool) -> None:
         )
     paths = policy_paths(settings) if path is None else files_of(path)
     names = known_names(settings.dbt_project)
-    problems: tuple[PolicyProblem, ...] = ()
+    problems: tuple[FileProblem, ...] = ()
     try:
         found = read_policies(paths, names)
     except PolicyError as problem:

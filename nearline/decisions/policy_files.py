@@ -4,16 +4,14 @@ Belongs here: the form of the files and the check that names in them belong to s
 All mistakes are found at once; who serves takes a folder without any or not at all.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, Field, StringConstraints
 
 from nearline.decisions.expressions import (
     Expression,
@@ -39,13 +37,12 @@ from nearline.events.contract import Key, Name
 from nearline.privacy.consents import Purpose
 from nearline.recommend.requests import Policy as ListRules
 from nearline.settings import Settings
+from nearline.yaml_forms import FORM_CONFIG, FileError, FileProblem, read_form
 
-FORM = 1
 MOST_ITEMS = 50
 """Of one list; the record of a decision holds as many candidates."""
 
 _SUFFIXES = (".yml", ".yaml")
-_MOST_BYTES = 1_000_000
 _LEAST_SHARE = 1e-4
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -54,7 +51,7 @@ Count = Annotated[int, Field(ge=1, le=MOST_ITEMS)]
 
 
 class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM_CONFIG
 
 
 class _ListForm(_Form):
@@ -119,24 +116,8 @@ class _FileForm(_Form):
     policies: dict[Name, _PolicyForm] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyProblem:
-    """One mistake. `field` is its place in the file, empty for the file as a whole."""
-
-    file: str
-    field: str
-    message: str
-
-    def __str__(self) -> str:
-        return ": ".join(part for part in (self.file, self.field, self.message) if part)
-
-
-class PolicyError(InputError):
-    """Files that cannot be used, with everything that is wrong in them."""
-
-    def __init__(self, problems: Iterable[PolicyProblem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("; ".join(map(str, self.problems)))
+class PolicyError(FileError):
+    """Policies that cannot be used, with everything that is wrong in them."""
 
 
 def load_policies(settings: Settings) -> PolicySet:
@@ -197,16 +178,18 @@ class _Reading:
         self.slots: dict[str, Slot] = {}
         self.blocks: dict[str, Block] = {}
         self.policies: dict[str, Policy] = {}
-        self.problems: list[PolicyProblem] = []
+        self.problems: list[FileProblem] = []
         self._names = names
         self._file = ""
         self._files: dict[tuple[str, str], str] = {}
 
     def add(self, path: Path) -> None:
         self._file = path.name
-        form, version = self._form(path)
-        if form is None:
+        read = read_form(path, _FileForm, "docs/decisions-api.md")
+        self.problems += read.problems
+        if read.form is None:
             return
+        form, version = read.form, read.version
         for name, slot in form.slots.items():
             self._note("slots", name)
             self.slots[name] = Slot(
@@ -276,50 +259,6 @@ class _Reading:
             if name not in known:
                 there = ", ".join(sorted(known)) or "none"
                 self._add(place, f"there is no {what} {name}; there are {there}")
-
-    def _form(self, path: Path) -> tuple[_FileForm | None, str]:
-        try:
-            content = path.read_bytes()
-            if len(content) > _MOST_BYTES:
-                self._add("", f"has more than {_MOST_BYTES:,} bytes; split it")
-                return None, ""
-            document = yaml.load(content, Loader=_Loader)
-        except OSError as problem:
-            self._add("", f"cannot be read ({problem.strerror})")
-        except (yaml.YAMLError, RecursionError, ValueError) as problem:
-            mark = getattr(problem, "problem_mark", None)
-            line = f" (line {mark.line + 1})" if mark else ""
-            reason = getattr(problem, "problem", None) or "cannot be read"
-            self._add("", f"is not YAML{line}: {reason}; mend it")
-        else:
-            try:
-                form = _FileForm.model_validate(document)
-            except ValidationError as problem:
-                self._add_form_problems(problem)
-            else:
-                return form, hashlib.sha256(content).hexdigest()[:12]
-        return None, ""
-
-    def _add_form_problems(self, problem: ValidationError) -> None:
-        for error in problem.errors(include_url=False, include_input=False):
-            where = list(error["loc"])
-            if where[-1:] == ["[key]"]:
-                self._add(
-                    ".".join(map(str, where[:-2])),
-                    "a name is lower-case letters, digits and _, a letter first; write "
-                    "one such as off or yes in quotes",
-                )
-                continue
-            place = ".".join(map(str, where))
-            if error["type"] == "extra_forbidden":
-                message = "there is no such field; see docs/decisions-api.md"
-            elif error["type"] == "missing":
-                message = "is missing"
-            elif place == "version":
-                message = f"has to be {FORM}, the form of file that this is"
-            else:
-                message = error["msg"][0].lower() + error["msg"][1:]
-            self._add(place, message)
 
     def _block(self, name: str, form: _BlockForm) -> Block:
         place = f"blocks.{name}"
@@ -417,7 +356,7 @@ class _Reading:
             self._add(f"{kind}.{name}", f"is also in {first}; give it another name")
 
     def _add(self, field: str, message: str) -> None:
-        self.problems.append(PolicyProblem(self._file, field, message))
+        self.problems.append(FileProblem(self._file, field, message))
 
 
 def _listing(form: _ListForm) -> Listing:
@@ -433,17 +372,3 @@ def _listing(form: _ListForm) -> Listing:
 def _salt_of(key: str) -> str:
     """A key may hold a colon, a salt may not."""
     return key.replace(":", ".")
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a name that is there twice, of which YAML keeps the last without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen and key.tag.endswith(":str"):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value} is there twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
