@@ -123,6 +123,11 @@ class Settings(BaseSettings):
         return self.experiments or self.dbt_project / "experiments"
 
     @property
+    def experiment_state(self) -> Path:
+        """What ran: definitions of experiments as they were in force."""
+        return self.home / "experiments"
+
+    @property
     def raw(self) -> Path:
         return self.home / "raw"
 

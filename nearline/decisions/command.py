@@ -1,5 +1,6 @@
 """`nearline serve`, `nearline decide` and `nearline policy`: options and words."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ def serve(
     from nearline.privacy.pseudonyms import load_pseudonymizer
 
     applications = load_applications(settings)
-    policies = load_policies(settings)
+    policies = load_policies(settings, datetime.now(UTC))
     load_pseudonymizer(settings)
     url = address(host, port)
     if as_json:
@@ -122,6 +123,7 @@ def check(path: Path | None, as_json: bool) -> None:
         read_policies,
     )
     from nearline.decisions.vocabulary import known_names
+    from nearline.experiments.registry import load_registry
 
     settings = load_settings()
     if path is not None and not path.exists():
@@ -132,7 +134,8 @@ def check(path: Path | None, as_json: bool) -> None:
     names = known_names(settings.dbt_project)
     problems: tuple[FileProblem, ...] = ()
     try:
-        found = read_policies(paths, names)
+        now = datetime.now(UTC)
+        found = read_policies(paths, names, lambda: load_registry(settings, now))
     except PolicyError as problem:
         problems = problem.problems
     if as_json:

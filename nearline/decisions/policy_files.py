@@ -6,6 +6,8 @@ All mistakes are found at once; who serves takes a folder without any or not at 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
+from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,6 +36,7 @@ from nearline.decisions.policies import (
 from nearline.decisions.vocabulary import known_names, reads_features
 from nearline.errors import InputError
 from nearline.events.contract import Key, Name
+from nearline.experiments.registry import Registered, load_running
 from nearline.privacy.consents import Purpose
 from nearline.recommend.requests import Policy as ListRules
 from nearline.settings import Settings
@@ -86,7 +89,7 @@ class _BlockForm(_Form):
 
 
 class _ArmForm(_Form):
-    share: Share
+    share: Share | None = None
     blocks: list[Name] | None = None
     list_: Annotated[_ListForm | None, Field(alias="list")] = None
     default: bool = False
@@ -120,13 +123,20 @@ class PolicyError(FileError):
     """Policies that cannot be used, with everything that is wrong in them."""
 
 
-def load_policies(settings: Settings) -> PolicySet:
+def load_policies(settings: Settings, now: datetime) -> PolicySet:
     """The policies of this installation; the shipped ones where it has none.
 
+    Experiments that they take from their definitions are as they stand at `now`, and
+    noted as running: what ran cannot be changed afterwards.
+
     Raises:
-        PolicyError: something is wrong in them.
+        PolicyError: something is wrong in them, or in the definitions that they name: one
+            that changed while it ran, too.
     """
-    return read_policies(policy_paths(settings), known_names(settings.dbt_project))
+    names = known_names(settings.dbt_project)
+    return read_policies(
+        policy_paths(settings), names, lambda: load_running(settings, now)
+    )
 
 
 def policy_paths(settings: Settings) -> list[Path]:
@@ -153,32 +163,45 @@ def files_of(path: Path) -> list[Path]:
     return found
 
 
-def read_policies(paths: Iterable[Path], names: Mapping[str, Kind]) -> PolicySet:
+def read_policies(
+    paths: Iterable[Path],
+    names: Mapping[str, Kind],
+    experiments: Callable[[], Mapping[str, Registered]] = dict,
+) -> PolicySet:
     """Policies of several files as one set.
 
     Args:
         names: what conditions may use (`vocabulary.known_names`).
+        experiments: reads those that are defined, by key, once a policy names one.
 
     Raises:
         PolicyError: something is wrong; all of it is listed.
     """
-    reading = _Reading(names)
+    reading = _Reading(names, cache(experiments))
     for path in paths:
         reading.add(path)
     reading.check()
     if reading.problems:
         raise PolicyError(reading.problems)
-    return PolicySet(reading.slots, reading.blocks, reading.policies)
+    return PolicySet(
+        reading.slots, reading.blocks, reading.policies, changes_at=reading.changes_at
+    )
 
 
 class _Reading:
     """What was read so far, and what was wrong with it."""
 
-    def __init__(self, names: Mapping[str, Kind]) -> None:
+    def __init__(
+        self,
+        names: Mapping[str, Kind],
+        experiments: Callable[[], Mapping[str, Registered]],
+    ) -> None:
         self.slots: dict[str, Slot] = {}
         self.blocks: dict[str, Block] = {}
         self.policies: dict[str, Policy] = {}
         self.problems: list[FileProblem] = []
+        self.changes_at: datetime | None = None
+        self._experiments = experiments
         self._names = names
         self._file = ""
         self._files: dict[tuple[str, str], str] = {}
@@ -316,25 +339,83 @@ class _Reading:
         form = policy.experiment
         if form is None:
             return None
-        total = sum(arm.share for arm in form.arms.values())
+        arms = {
+            name: self._arm(name, arm, policy, place) for name, arm in form.arms.items()
+        }
+        shares = {
+            name: arm.share for name, arm in form.arms.items() if arm.share is not None
+        }
+        if not shares and form.salt is None:
+            return self._defined(form.key, arms, place)
+        for name in sorted(set(arms) - set(shares)):
+            self._add(
+                f"{place}.arms.{name}.share", "is missing; the other arms have one"
+            )
+        total = sum(shares.values())
         if not _LEAST_SHARE <= total <= 1 + 1e-9:
             self._add(
                 f"{place}.arms", f"shares add up to {total:g}; they make at most 1"
             )
             return None
-        arms = {}
-        for name, arm in form.arms.items():
-            listing = None
-            if arm.list_ is not None:
-                # What the arm does not say is as the policy has it.
-                whole = (policy.list_ or _ListForm()).model_dump(exclude_none=True)
-                own = arm.list_.model_dump(exclude_none=True)
-                listing = _listing(_ListForm.model_validate(whole | own))
-            blocks = None if arm.blocks is None else tuple(arm.blocks)
-            if blocks is not None and not policy.blocks:
-                self._add(f"{place}.arms.{name}.blocks", "the policy is one of items")
-            arms[name] = (arm.share, Arm(name, blocks, listing, arm.default))
-        return Experiment.of_shares(form.key, form.salt or _salt_of(form.key), arms)
+        return Experiment.of_shares(
+            form.key,
+            form.salt or _salt_of(form.key),
+            {name: (share, arms[name]) for name, share in shares.items()},
+        )
+
+    def _arm(self, name: str, form: _ArmForm, policy: _PolicyForm, place: str) -> Arm:
+        listing = None
+        if form.list_ is not None:
+            # What the arm does not say is as the policy has it.
+            whole = (policy.list_ or _ListForm()).model_dump(exclude_none=True)
+            own = form.list_.model_dump(exclude_none=True)
+            listing = _listing(_ListForm.model_validate(whole | own))
+        blocks = None if form.blocks is None else tuple(form.blocks)
+        if blocks is not None and not policy.blocks:
+            self._add(f"{place}.arms.{name}.blocks", "the policy is one of items")
+        return Arm(name, blocks, listing, form.default)
+
+    def _defined(
+        self, key: str, arms: Mapping[str, Arm], place: str
+    ) -> Experiment | None:
+        """An experiment without shares is one that is defined in a file of its own."""
+        try:
+            experiments = self._experiments()
+        except FileError as problem:
+            self.problems += [
+                one for one in problem.problems if one not in self.problems
+            ]
+            return None
+        registered = experiments.get(key)
+        if registered is None:
+            there = ", ".join(sorted(experiments)) or "none"
+            self._add(
+                f"{place}.key",
+                f"is of no defined experiment (there: {there}); define it, or give "
+                "each arm a share",
+            )
+            return None
+        definition = registered.definition
+        if definition.unit != "visitor":
+            self._add(
+                f"{place}.key",
+                f"is assigned by {definition.unit}, and a decision knows the visitor "
+                "alone; make its unit visitor and set analysed_by",
+            )
+        if set(arms) != set(definition.all_variants):
+            self._add(
+                f"{place}.arms",
+                "have to be the variants of its definition: "
+                + ", ".join(definition.all_variants),
+            )
+        standing = registered.standing
+        if standing.changes_at is not None:
+            self.changes_at = min(
+                standing.changes_at, self.changes_at or standing.changes_at
+            )
+        return Experiment(
+            key, standing.assigner, arms, standing.is_counted, definition.eligibility
+        )
 
     def _parsed(
         self,

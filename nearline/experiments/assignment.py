@@ -114,17 +114,13 @@ class Assigner:
 
     def variant_of(self, key: str) -> str | None:
         """The variant of a bucketing key (visitor, person); None sees no experiment."""
-        if self.is_held_out(key):
+        if any(bucket_of(one.salt, key) < one.count for one in self.hold_outs):
             return None
         if self.slot is not None:
             place = bucket_of(self.slot.layer, key) - self.slot.first
             if not 0 <= place < self.slot.count:
                 return None
         return self.allocation.variant_of(bucket_of(self.salt, key))
-
-    def is_held_out(self, key: str) -> bool:
-        """Whether a key is of a share that never sees the experiment."""
-        return any(bucket_of(one.salt, key) < one.count for one in self.hold_outs)
 
 
 def _require_weights(weights: Mapping[str, int]) -> None:

@@ -5,7 +5,7 @@ that follows. Not here: whether its names exist and whether it still is what ran
 (`definition_check`), or what was decided in the end (`decided`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import combinations
@@ -51,6 +51,17 @@ class Eligibility:
 
     consents: frozenset[Purpose] = frozenset()
     segments: tuple[str, ...] = ()
+
+    def admits(
+        self, consents: Container[str], segments: Collection[str] | None
+    ) -> bool:
+        """Whether somebody is let in; of whom no segments are known, into none."""
+        return all(one in consents for one in self.consents) and (
+            not self.segments or not set(self.segments).isdisjoint(segments or ())
+        )
+
+
+EVERYBODY = Eligibility()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +112,7 @@ class ExperimentDefinition:
     layer: Slot | None = None
     hold_out_buckets: int = 0
     hold_outs: tuple[HoldOut, ...] = ()
-    eligibility: Eligibility = Eligibility()
+    eligibility: Eligibility = EVERYBODY
     starts_at: datetime | None = None
     stops_at: datetime | None = None
     analysed_by: Unit = "visitor"
