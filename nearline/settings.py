@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     decision_ranking_seconds: float = Field(default=0.1, gt=0)
     """How long a decision waits for its lists; then it shows what is popular."""
 
+    experiments: Path | None = None
+    """Folder of the experiments' definitions. Unset: `experiments/` of the dbt project."""
+
     audience_secret: SecretStr | None = None
     """Signs the batches that `nearline audience export --to webhook` posts."""
 
@@ -114,6 +117,15 @@ class Settings(BaseSettings):
     @property
     def policy_folder(self) -> Path:
         return self.policies or self.home / "policies"
+
+    @property
+    def experiment_folder(self) -> Path:
+        return self.experiments or self.dbt_project / "experiments"
+
+    @property
+    def experiment_state(self) -> Path:
+        """What ran: definitions of experiments as they were in force."""
+        return self.home / "experiments"
 
     @property
     def raw(self) -> Path:

@@ -18,6 +18,8 @@ from nearline.decisions.policies import (
     PolicySet,
     Slot,
 )
+from nearline.decisions.vocabulary import SEGMENTS
+from nearline.privacy.consents import PURPOSES
 from nearline.recommend.requests import Policy as ListRules
 from nearline.recommend.requests import Request
 
@@ -139,9 +141,10 @@ def choose(
                 replace(shown, is_held_out=True), policy, policy.version, known, steps
             )
         arm = _arm(policy, known, steps)
-        arms = {} if arm is None or policy.experiment is None else {
-            policy.experiment.key: arm.name
-        }  # fmt: skip
+        experiment = policy.experiment
+        arms = {}
+        if arm is not None and experiment is not None and experiment.is_counted:
+            arms[experiment.key] = arm.name
         if arm is not None and arm.is_default:
             shown = show_default(slot, policies, known, lists)
         elif slot.kind == "items":
@@ -212,11 +215,16 @@ def _is_measured(known: Known) -> bool:
 
 
 def _arm(policy: Policy, known: Known, steps: list[Step]) -> Arm | None:
-    if policy.experiment is None or not _is_measured(known):
+    experiment = policy.experiment
+    if experiment is None or (experiment.is_counted and not _is_measured(known)):
         return None
-    arm = policy.experiment.arm_of(known.visitor_id)
-    found = "sees no experiment" if arm is None else f"arm {arm.name}"
-    steps.append(Step(policy.name, f"experiment {policy.experiment.key}", found))
+    consents = [one for one in PURPOSES if getattr(known.consents, one)]
+    arm = None
+    found = "is not let in"
+    if experiment.eligibility.admits(consents, known.values.get(SEGMENTS)):
+        arm = experiment.arm_of(known.visitor_id)
+        found = "sees no experiment" if arm is None else f"arm {arm.name}"
+    steps.append(Step(policy.name, f"experiment {experiment.key}", found))
     return arm
 
 

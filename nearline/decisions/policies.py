@@ -6,6 +6,7 @@ here: how they are written down (`policy_files`), or what is chosen (`deciding`)
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from nearline.decisions.expressions import Expression
@@ -16,6 +17,7 @@ from nearline.experiments.assignment import (
     Assigner,
     bucket_of,
 )
+from nearline.experiments.definitions import EVERYBODY, Eligibility
 from nearline.privacy.consents import Purpose
 from nearline.recommend.requests import Policy as ListRules
 
@@ -66,11 +68,16 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """Arms of a policy, by the visitor's bucket."""
+    """Arms of a policy, by the visitor's bucket.
+
+    One that is not `is_counted` was decided: an arm is shown, and nobody is compared.
+    """
 
     key: str
     assigner: Assigner
     arms: Mapping[str, Arm]
+    is_counted: bool = True
+    eligibility: Eligibility = EVERYBODY
 
     @classmethod
     def of_shares(
@@ -141,3 +148,5 @@ class PolicySet:
     slots: Mapping[str, Slot] = field(default_factory=dict)
     blocks: Mapping[str, Block] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    changes_at: datetime | None = None
+    """When a defined experiment next starts, stops or goes into another phase."""

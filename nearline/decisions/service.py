@@ -36,6 +36,7 @@ from nearline.decisions.policies import Listing, Policy, PolicySet, Slot
 from nearline.decisions.policy_files import load_policies, policy_paths
 from nearline.decisions.stages import Failure, Stage, StageError
 from nearline.errors import InputError
+from nearline.experiments.registry import registry_files
 from nearline.file_stamps import file_stamp
 from nearline.privacy.pseudonyms import Pseudonymizer
 from nearline.propensity.scoring import PropensityScorer, Score
@@ -130,7 +131,9 @@ class Decider:
         self._log = log
         self.metrics = metrics or DecisionMetrics()
         self._policy_stamps = _stamps(settings)
-        self.policies = policies if policies is not None else load_policies(settings)
+        self.policies = (
+            policies if policies is not None else load_policies(settings, clock())
+        )
         self.features: Features = features or FeatureSource(settings)
         self.lists = ListSource(settings)
         self._clock = clock
@@ -177,10 +180,12 @@ class Decider:
         for key in TARGETS:
             self._scorer(key)
         stamps = _stamps(self._settings)
-        if stamps != self._policy_stamps:
+        changes_at, now = self.policies.changes_at, self._clock()
+        is_due = changes_at is not None and changes_at <= now
+        if is_due or stamps != self._policy_stamps:
             self._policy_stamps = stamps
             try:
-                self.policies = load_policies(self._settings)
+                self.policies = load_policies(self._settings, now)
             except InputError as problem:
                 _LOGGER.warning("the policies before go on: %s", problem)
 
@@ -361,6 +366,7 @@ class Decider:
 
 def _stamps(settings: Settings) -> Any:
     try:
-        return [(path, file_stamp(path)) for path in policy_paths(settings)]
+        paths = [*policy_paths(settings), *registry_files(settings)]
+        return [(path, file_stamp(path)) for path in paths]
     except InputError:
         return None

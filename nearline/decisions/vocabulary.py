@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 SERVICE = "visitor_features_v1"
 """The feature service that decisions read."""
 
+SEGMENTS = "segments"
+"""The feature that lists the segments of the visitor's person."""
+
 CONTEXT = "context."
 CONTEXT_FIELDS = (
     "page_type",
