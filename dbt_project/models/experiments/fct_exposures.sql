@@ -51,9 +51,9 @@ exposures as (
     from events
     left join definitions
         on events.experiment_key = definitions.experiment_key
-    where
-        events.occurred_at >= coalesce(definitions.starts_at, events.occurred_at)
-        and (definitions.stops_at is null or events.occurred_at < definitions.stops_at)
+    -- Who comes after the end sees what was decided. What was seen before the start is
+    -- kept: the analysis warns of it.
+    where definitions.stops_at is null or events.occurred_at < definitions.stops_at
 
 ),
 
