@@ -48,7 +48,6 @@ class ExperimentDecision:
     by: str
     version: str
     release_id: str | None = None
-    units: int | None = None
     findings: tuple[Finding, ...] = ()
 
 
