@@ -9,7 +9,12 @@ import click
 
 from nearline.cli import print_json
 from nearline.experiments.plan_command import plan
-from nearline.experiments.registry_command import check, decide, list_experiments
+from nearline.experiments.registry_command import (
+    buckets,
+    check,
+    decide,
+    list_experiments,
+)
 
 if TYPE_CHECKING:
     from nearline.experiments.analysis import ExperimentData, Question
@@ -29,7 +34,7 @@ def experiment() -> None:
     """Say what an experiment shows, with intervals, or why it shows nothing."""
 
 
-for _command in (plan, check, list_experiments, decide):
+for _command in (plan, check, list_experiments, buckets, decide):
     experiment.add_command(_command)
 
 

@@ -1,12 +1,12 @@
 """`nearline experiment plan`: how many units, for how long, and what could be seen."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nearline.cli import print_json
-from nearline.errors import InputError
 
 if TYPE_CHECKING:
     from nearline.experiments.baseline import Baseline
@@ -116,9 +116,9 @@ def plan(key: str | None, as_json: bool, **options: Any) -> None:
 def _plan_defined(key: str, as_json: bool, options: dict[str, Any]) -> None:
     from nearline.experiments.definition_check import unknown_names
     from nearline.experiments.definition_plan import describe_plan, plan_definition
-    from nearline.experiments.definitions import find_definition, load_definitions
     from nearline.experiments.history import History
     from nearline.experiments.metrics import load_metrics
+    from nearline.experiments.registry import find_registered, load_registry
     from nearline.settings import load_settings
     from nearline.yaml_forms import FileError
 
@@ -129,12 +129,8 @@ def _plan_defined(key: str, as_json: bool, options: dict[str, Any]) -> None:
                 f"{option} does not go with KEY, whose history is published"
             )
     settings = load_settings()
-    definition = find_definition(load_definitions(settings.experiment_folder), key)
-    if definition is None:
-        raise InputError(
-            f"there is no experiment of this key in {settings.experiment_folder}; see "
-            "`nearline experiment list`"
-        )
+    registry = load_registry(settings, datetime.now(UTC))
+    definition = find_registered(registry, key, settings).definition
     metrics = load_metrics(settings.dbt_project)
     names = [metric.name for metric in metrics]
     problems = list(unknown_names([definition], names, definition.eligibility.segments))

@@ -76,6 +76,23 @@ def load_registry(settings: Settings, now: datetime) -> dict[str, Registered]:
     }
 
 
+def find_registered(
+    registry: Mapping[str, Registered], key: str, settings: Settings
+) -> Registered:
+    """The experiment of a key.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = registry.get(key)
+    if found is None:
+        raise InputError(
+            f"there is no experiment of this key in {settings.experiment_folder}; see "
+            "`nearline experiment list`"
+        )
+    return found
+
+
 def past_experiments(registry: Mapping[str, Registered]) -> tuple[Registered, ...]:
     """Those that were decided, the latest first: what was learnt so far."""
     decided = [
@@ -101,12 +118,7 @@ def make_decision(
     Raises:
         InputError: there is no such experiment or variant, or it has not begun.
     """
-    registered = load_registry(settings, now).get(key)
-    if registered is None:
-        raise InputError(
-            f"there is no experiment of this key in {settings.experiment_folder}; see "
-            "`nearline experiment list`"
-        )
+    registered = find_registered(load_registry(settings, now), key, settings)
     definition = registered.definition
     if variant is not None and variant not in definition.all_variants:
         there = ", ".join(definition.all_variants)

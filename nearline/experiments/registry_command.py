@@ -92,6 +92,47 @@ def list_experiments(past: bool, as_json: bool) -> None:
 
 
 @click.command(
+    epilog="Example: nearline experiment buckets checkout_reassurance --json"
+)
+@click.argument("key")
+@_json_option
+def buckets(key: str, as_json: bool) -> None:
+    """Print which buckets see which variant now, for whoever assigns elsewhere.
+
+    The JSON is what assignment.js in a page takes, or an implementation of your own;
+    docs/experiments.md says bit for bit how a bucket comes about. It holds until
+    `changes_at`.
+    """
+    from nearline.experiments.registry import find_registered, load_running
+
+    settings, now = load_settings(), datetime.now(UTC)
+    one = find_registered(load_running(settings, now), key, settings)
+    standing = one.standing
+    if as_json:
+        print_json(
+            {
+                "key": key,
+                "state": standing.state,
+                "is_counted": standing.is_counted,
+                "changes_at": standing.changes_at,
+                "unit": one.definition.unit,
+                "salt": standing.assigner.salt,
+                "spans": [asdict(span) for span in standing.assigner.allocation.spans],
+                "slot": None
+                if standing.assigner.slot is None
+                else asdict(standing.assigner.slot),
+                "hold_outs": [asdict(held) for held in standing.assigner.hold_outs],
+            }
+        )
+        return
+    click.echo(f"{key} {standing.state}, salt {standing.assigner.salt}")
+    for span in standing.assigner.allocation.spans:
+        click.echo(
+            f"  {span.first:>5} to {span.first + span.count - 1}  {span.variant}"
+        )
+
+
+@click.command(
     epilog="Example: nearline experiment decide checkout_reassurance --ship treatment "
     "--why 'More buy, and nothing before the checkout changes.' --by checkout"
 )

@@ -50,7 +50,9 @@ def test_minifying_leaves_literals_as_they_are() -> None:
 
 
 def test_it_writes_no_markup_and_runs_no_text() -> None:
-    sinks = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|Function\("
+    sinks = (
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|Function\("
+    )
     assert not re.search(sinks, SOURCE)
 
 

@@ -106,6 +106,25 @@ def test_experiments_are_listed_with_where_they_stand(files: Path) -> None:
     assert run("list", "--past").stdout == "no experiment was decided yet\n"
 
 
+def test_buckets_are_printed_for_whoever_assigns_elsewhere(files: Path) -> None:
+    written(files, coverage=0.2)
+    printed = run_json("buckets", "banner")
+    assert (printed["salt"], printed["unit"], printed["is_counted"]) == (
+        "banner",
+        "visitor",
+        True,
+    )
+    assert printed["spans"] == [
+        {"variant": "plain", "first": 0, "count": 1_000},
+        {"variant": "banner", "first": 1_000, "count": 1_000},
+    ]
+    assert (printed["slot"], printed["hold_outs"], printed["changes_at"]) == (
+        None,
+        [],
+        None,
+    )
+
+
 def test_a_decision_is_kept_beside_the_definitions_with_what_was_learnt(
     files: Path,
 ) -> None:
