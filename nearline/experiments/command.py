@@ -9,6 +9,12 @@ import click
 
 from nearline.cli import print_json
 from nearline.experiments.plan_command import plan
+from nearline.experiments.registry_command import (
+    buckets,
+    check,
+    decide,
+    list_experiments,
+)
 
 if TYPE_CHECKING:
     from nearline.experiments.analysis import ExperimentData, Question
@@ -28,7 +34,8 @@ def experiment() -> None:
     """Say what an experiment shows, with intervals, or why it shows nothing."""
 
 
-experiment.add_command(plan)
+for _command in (plan, check, list_experiments, buckets, decide):
+    experiment.add_command(_command)
 
 
 @experiment.command(epilog=f"Example: {_EXAMPLE} --covariate revenue_before --json")

@@ -48,7 +48,6 @@ class ExperimentDecision:
     by: str
     version: str
     release_id: str | None = None
-    units: int | None = None
     findings: tuple[Finding, ...] = ()
 
 
@@ -91,7 +90,7 @@ def append_decision(folder: Path, decision: ExperimentDecision) -> None:
 
 def append_line(path: Path, content: Mapping[str, Any]) -> None:
     """One JSON object as the last line of a file, which is made where missing."""
-    line = json.dumps(content, default=_as_text, sort_keys=True) + "\n"
+    line = json.dumps(content, default=_as_text) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with file_lock(path.with_name(f".{path.name}.lock")), path.open("ab") as file:
         file.write(line.encode())

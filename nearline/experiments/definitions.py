@@ -5,7 +5,7 @@ that follows. Not here: whether its names exist and whether it still is what ran
 (`definition_check`), or what was decided in the end (`decided`).
 """
 
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import combinations
@@ -533,13 +533,6 @@ class _Reading:
 
     def _add(self, field: str, message: str) -> None:
         self.problems.append(FileProblem(self._file, field, message))
-
-
-def find_definition(
-    definitions: Iterable[ExperimentDefinition], key: str
-) -> ExperimentDefinition | None:
-    """The definition of a key."""
-    return next((one for one in definitions if one.key == key), None)
 
 
 def _rank(unit: Unit) -> int:

@@ -181,7 +181,9 @@ def _was_planned(phase: Phase, number: int, known: Noted) -> bool:
 
 
 def _phase(phase: Phase) -> Mapping[str, Any]:
-    return {name: _plain(getattr(phase, name)) for name in _FROZEN_OF_PHASE}
+    stated = {name: _plain(getattr(phase, name)) for name in _FROZEN_OF_PHASE}
+    # Spans of buckets follow the order of the variants, which a mapping does not compare.
+    return {**stated, "variants": [list(one) for one in phase.variants.items()]}
 
 
 def _in_file(name: str) -> str:
@@ -207,4 +209,7 @@ def _as_json(value: Any) -> Any:
 
 
 def _told(value: Any) -> str:
-    return "not set" if value is None else json.dumps(value)
+    if value is None:
+        return "not set"
+    is_variants = isinstance(value, list) and value and isinstance(value[0], list)
+    return json.dumps(dict(value) if is_variants else value)

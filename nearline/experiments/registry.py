@@ -5,18 +5,21 @@ each of the three by itself (`definitions`, `decision_record`, `journal`).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
+from nearline.errors import InputError
 from nearline.experiments.decision_record import (
     DECISIONS_FILE,
     ExperimentDecision,
+    Finding,
     load_decisions,
 )
 from nearline.experiments.definitions import (
     LAYERS_FILE,
     ExperimentDefinition,
+    Phase,
     definition_paths,
     load_definitions,
 )
@@ -27,6 +30,7 @@ from nearline.experiments.journal import (
     read_journal,
 )
 from nearline.experiments.rollout import Standing, stand
+from nearline.publication.tables import table_path
 from nearline.settings import Settings
 from nearline.yaml_forms import FileError, FileProblem
 
@@ -38,6 +42,7 @@ class Registered:
     definition: ExperimentDefinition
     decision: ExperimentDecision | None
     standing: Standing
+    phase: Phase
 
 
 def registry_files(settings: Settings) -> list[Path]:
@@ -62,10 +67,108 @@ def load_registry(settings: Settings, now: datetime) -> dict[str, Registered]:
         raise FileError(problems)
     return {
         one.key: Registered(
-            one, decisions.get(one.key), stand(one, decisions.get(one.key), now)
+            one,
+            decisions.get(one.key),
+            stand(one, decisions.get(one.key), now),
+            one.phase_at(now),
         )
         for one in definitions
     }
+
+
+def find_registered(
+    registry: Mapping[str, Registered], key: str, settings: Settings
+) -> Registered:
+    """The experiment of a key.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = registry.get(key)
+    if found is None:
+        raise InputError(
+            f"there is no experiment of this key in {settings.experiment_folder}; see "
+            "`nearline experiment list`"
+        )
+    return found
+
+
+def past_experiments(registry: Mapping[str, Registered]) -> tuple[Registered, ...]:
+    """Those that were decided, the latest first: what was learnt so far."""
+    decided = [
+        (one.decision.decided_at, one)
+        for one in registry.values()
+        if one.decision is not None
+    ]
+    return tuple(one for _, one in sorted(decided, key=lambda it: it[0], reverse=True))
+
+
+def make_decision(
+    settings: Settings,
+    key: str,
+    variant: str | None,
+    why: str,
+    by: str,
+    now: datetime,
+) -> ExperimentDecision:
+    """A decision, with what the published results say at the moment.
+
+    `variant` None stops the experiment.
+
+    Raises:
+        InputError: there is no such experiment or variant, or it has not begun.
+    """
+    registered = find_registered(load_registry(settings, now), key, settings)
+    definition = registered.definition
+    if variant is not None and variant not in definition.all_variants:
+        there = ", ".join(definition.all_variants)
+        raise InputError(f"{key} has no such variant; it has {there}")
+    if registered.standing.state in ("draft", "waiting"):
+        raise InputError(f"{key} has not begun; there is nothing to decide yet")
+    for option, text in (("--why", why), ("--by", by)):
+        if not text.strip():
+            raise InputError(f"{option} is empty; whoever comes later needs it")
+    found = _published_findings(settings, definition)
+    return ExperimentDecision(
+        key=key,
+        decided_at=now,
+        variant=variant,
+        why=why.strip(),
+        by=by.strip(),
+        version=definition.version,
+        release_id=settings.published.resolve().name if found else None,
+        findings=found,
+    )
+
+
+def _published_findings(
+    settings: Settings, definition: ExperimentDefinition
+) -> tuple[Finding, ...]:
+    """What the published results say, the primary metric first; none before a run."""
+    path = table_path(settings.published.resolve(), "fct_experiment_results")
+    if not path.exists():
+        return ()
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    columns = [one.name for one in fields(Finding)]
+    renamed = {"metric": "metric_name", "variant": "variant_key"}
+    table = pq.read_table(
+        path,
+        columns=[renamed.get(name, name) for name in columns],
+        filters=pc.field("experiment_key") == definition.key,
+    )
+    order = {name: place for place, name in enumerate(definition.all_metrics)}
+    rows = [
+        Finding(**dict(zip(columns, row.values(), strict=True)))
+        for row in table.to_pylist()
+    ]
+    return tuple(
+        sorted(
+            (one for one in rows if one.metric in order),
+            key=lambda one: (order[one.metric], one.variant),
+        )
+    )
 
 
 def load_running(settings: Settings, now: datetime) -> dict[str, Registered]:
