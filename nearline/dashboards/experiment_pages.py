@@ -14,9 +14,9 @@ from nearline.dashboards.document import render_document
 from nearline.dashboards.queries import Manifest, read_manifest
 from nearline.dashboards.sections.comparison import currency_word
 from nearline.dashboards.sections.experiment import (
-    DECISION_WORDS,
     ExperimentPage,
     experiment_page,
+    with_labels,
 )
 from nearline.dashboards.sections.experiments import page_name
 from nearline.errors import InputError
@@ -88,7 +88,7 @@ def read_experiments(settings: Settings) -> ReleasedExperiments:
         registered = load_registry(settings, now)
     except InputError as error:
         problem = str(error)
-    with duckdb.connect(config={"TimeZone": "UTC"}) as connection:
+    with duckdb.connect() as connection:
         analyses = analyse_all(
             connection,
             lambda table: scan(release, table),
@@ -108,9 +108,17 @@ def read_experiments(settings: Settings) -> ReleasedExperiments:
     )
 
 
-def build_experiment_pages(settings: Settings) -> tuple[Path, ...]:
+def can_be_built(settings: Settings) -> bool:
+    """Whether the release has what pages of experiments are made of."""
+    release = settings.published.resolve()
+    return all(table_path(release, table).exists() for table in _NEEDED)
+
+
+def build_experiment_pages(
+    settings: Settings, released: ReleasedExperiments | None = None
+) -> tuple[Path, ...]:
     """Write `site/experiments/`, the list first, each page in one step."""
-    released = read_experiments(settings)
+    released = released or read_experiments(settings)
     folder = settings.site / FOLDER
     pages = [(folder / "index.html", render_list(released))]
     pages += [
@@ -215,9 +223,8 @@ def _result_terms(analysis: Analysis) -> list[tuple[str, str]]:
         for result in analysis.answer.results
         if result.metric == primary and result.ci_low is not None
     ]
-    sentence = analysis.conclusion.sentence
-    word = DECISION_WORDS[analysis.conclusion.decision]
-    return [*terms, ("Verdict", f"{word}. {sentence[0].upper()}{sentence[1:]}.")]
+    sentence = with_labels(analysis.conclusion.sentence, analysis.metrics)
+    return [*terms, ("Verdict", f"{sentence[0].upper()}{sentence[1:]}.")]
 
 
 def _times(definition: ExperimentDefinition) -> str:

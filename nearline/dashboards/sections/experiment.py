@@ -5,6 +5,7 @@ interval says all that it does, and more. Not here: any statistic (`nearline.exp
 or the page's layout.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -148,7 +149,7 @@ def experiment_page(
         label = by_name[one.metric].label
         return f"{label}, {one.variant}" if several else label
 
-    sentence = analysis.conclusion.sentence
+    sentence = with_labels(analysis.conclusion.sentence, analysis.metrics)
     has_alarm = any(one.status is Status.ALARM for one in analysis.answer.checks)
     dimensions = {
         one.variant: group_effects(analysis, primary.name, one.variant)
@@ -170,7 +171,7 @@ def experiment_page(
             Line(
                 _CHECK_NAMES.get(one.name, wording.name(one.name)),
                 *_BADGES[one.status],
-                _spaced(one.message[0].upper() + one.message[1:] + "."),
+                _spaced(_check_words(one.message, analysis.metrics)),
             )
             for one in analysis.answer.checks
         ),
@@ -533,11 +534,16 @@ def _group_figure(
                 f"({wording.signed_span(alone, 1, 100)})",
             )
         )
+    is_one = len({row.text for row in rows}) == 1
     verdict = (
         "The effect differs between these groups beyond chance."
         if found.differs
         else "No sign that the effect differs between these groups."
     )
+    if is_one:
+        verdict += (
+            f" What they have in common is the best guess for each: {rows[0].text}."
+        )
     if found.small_group_count:
         verdict += (
             f" {wording.plural(found.small_group_count, 'group')} with too few units "
@@ -546,8 +552,10 @@ def _group_figure(
     return Figure(
         key,
         f"{name}, {whole.variant}" if several else name,
-        verdict,
-        charts.effects(
+        _spaced(verdict),
+        None
+        if is_one
+        else charts.effects(
             rows,
             unit="% of control's mean",
             description=f"Effect by {name.lower()}, drawn to what is common",
@@ -596,14 +604,7 @@ def _meaning(
         )
     settled = [one for one in others if _is_settled(one)]
     if others:
-        expected = 0.05 * len(others)
-        said.append(
-            f"{wording.plural(len(others), 'further comparison')} "
-            f"{'was' if len(others) == 1 else 'were'} made; {len(settled)} "
-            f"{'excludes' if len(settled) == 1 else 'exclude'} no change, and about "
-            f"{expected:.1f} would by luck alone if nothing had changed. They decide "
-            "nothing."
-        )
+        said.append(_further(len(settled), len(others)))
     removed = [one.variance_removed for one in results if one.variance_removed]
     if removed and removed[0] >= 0.01:
         said.append(
@@ -611,6 +612,19 @@ def _meaning(
             f"{wording.percent(removed[0], 0)} of the noise, and was taken out."
         )
     return [_spaced(one) for one in said]
+
+
+def _further(settled: int, count: int) -> str:
+    """How many further comparisons exclude no change, and how many would by luck."""
+    if count == 1:
+        does = "excludes" if settled else "does not exclude"
+        return f"One further comparison was made; it {does} no change, and decides nothing."
+    verb = "excludes" if settled < 2 else "exclude"
+    return (
+        f"{settled or 'None'} of {count} further comparisons {verb} no change; about "
+        f"{0.05 * count:.1f} would by luck alone if nothing had changed. They decide "
+        "nothing."
+    )
 
 
 def _in_numbers(
@@ -648,6 +662,19 @@ def _method(analysis: Analysis, results: Sequence[ArmResult]) -> str:
         describe_method(one) for one in results if one.ci_low is not None
     )
     return "; ".join(methods) or "none"
+
+
+def _check_words(message: str, metrics: Sequence[ExperimentMetric]) -> str:
+    text = with_labels(message, metrics).replace("device_class", "device")
+    return _sentence(text[0].upper() + text[1:])
+
+
+def with_labels(text: str, metrics: Sequence[ExperimentMetric]) -> str:
+    """Names of metrics as people say them."""
+    for metric in sorted(metrics, key=lambda one: -len(one.name)):
+        label = metric.label[0].lower() + metric.label[1:]
+        text = re.sub(rf"\b{re.escape(metric.name)}\b", label, text)
+    return text
 
 
 def _sentence(text: str) -> str:
