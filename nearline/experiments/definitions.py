@@ -221,7 +221,7 @@ class _PhaseForm(_Form):
     metrics: _MetricsForm | None = None
 
 
-class _DefinitionForm(_Form):
+class DefinitionForm(_Form):
     version: Literal[1]
     key: Key
     hypothesis: _Text
@@ -306,7 +306,7 @@ class _Reading:
 
     def add(self, path: Path) -> None:
         self._file = path.name
-        form, version = self._form(path, _DefinitionForm)
+        form, version = self._form(path, DefinitionForm)
         if form is None:
             return
         if form.key != path.stem:
@@ -354,7 +354,7 @@ class _Reading:
                 f"({BUCKET_COUNT:,} less its hold-out); take fewer",
             )
 
-    def _check(self, form: _DefinitionForm) -> None:
+    def _check(self, form: DefinitionForm) -> None:
         self._check_times(form)
         if form.analysed_by is not None and _rank(form.analysed_by) < _rank(form.unit):
             self._add(
@@ -389,7 +389,7 @@ class _Reading:
                     "changes nothing; give it variants, coverage, salt or metrics",
                 )
 
-    def _check_times(self, form: _DefinitionForm) -> None:
+    def _check_times(self, form: DefinitionForm) -> None:
         starts, stops = form.starts_at, form.stops_at
         if stops is not None and (starts is None or stops <= starts):
             self._add("stops_at", "must be after starts_at")
@@ -435,7 +435,7 @@ class _Reading:
                 "set coverage",
             )
 
-    def _built(self, form: _DefinitionForm, version: str) -> ExperimentDefinition:
+    def _built(self, form: DefinitionForm, version: str) -> ExperimentDefinition:
         own = self._buckets(form.hold_out, "hold_out")
         hold_outs = self._hold_outs
         if own:
@@ -473,7 +473,7 @@ class _Reading:
             version=version,
         )
 
-    def _phases(self, form: _DefinitionForm) -> tuple[Phase, ...]:
+    def _phases(self, form: DefinitionForm) -> tuple[Phase, ...]:
         """Each phase whole: what it does not say is as in the one before."""
         shares, coverage = form.variants, form.coverage
         phase = Phase(
