@@ -279,6 +279,9 @@ class _Compiler:
 
     def on_in(self, node: _Node) -> _Part:
         inner = self.part(node.this)
+        held = node.args.get("field")
+        if held is not None:
+            return self._within(inner, held)
         members = [self.part(member) for member in node.expressions]
         if not members:
             raise ExpressionError("has an IN without a list; write in ('a', 'b')")
@@ -293,6 +296,15 @@ class _Compiler:
             return True if value in found else None if None in found else False
 
         return _Part("flag", evaluate)
+
+    def _within(self, inner: _Part, node: _Node) -> _Part:
+        """`'a' in segments`: of a list that is a value itself."""
+        texts = self._of_kind(node, "texts")
+        self._check_same(inner.kind, "text")
+        return _Part(
+            "flag",
+            _known(lambda one, held: one in held, inner.evaluate, texts.evaluate),
+        )
 
     def on_between(self, node: _Node) -> _Part:
         parts = [self.part(node.args[name]) for name in ("this", "low", "high")]

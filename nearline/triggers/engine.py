@@ -39,6 +39,13 @@ CLOCK = "clock"
 CHECK_AFTER_MS = (1_000, 5_000, 30_000)
 """When features are looked at after a visitor acted: `nearline live` takes about a second."""
 
+EXPOSURES = ("exposure", "slot_visible")
+"""Events that say that something was really visible, where they name message or decision;
+as `decision_exposure_events` and `decision_click_events` of the dbt project."""
+
+RESPONSES = ("response", "click", "select_item")
+"""Those that say that it was answered: clicked or closed."""
+
 _CONSENT_NEEDED = "personalization"
 
 
@@ -207,8 +214,13 @@ class Engine:
             self._state.say(
                 event.visitor_id, purpose, is_given, event.at, event.event_id
             )
-        if event.message_id is not None:
-            self._note_response(event, clock)
+        message = event.message_id
+        if event.name == "decision" and message is not None:
+            self._state.note_decided(event.event_id, event.visitor_id, message)
+        if message is None and event.decision_id is not None:
+            message = self._state.decided_message(event.decision_id)
+        if message is not None:
+            self._note_response(event, message, clock)
         if not event.is_usable:
             return
         if event.at < clock - self._memory_ms:
@@ -376,20 +388,20 @@ class Engine:
                 }
             )
 
-    def _note_response(self, event: ArrivedEvent, clock: int) -> None:
+    def _note_response(self, event: ArrivedEvent, message: str, clock: int) -> None:
         """An on-page message was seen, or answered, which ends it."""
-        if event.name == "exposure":
+        if event.name in EXPOSURES:
             self._state.connection.execute(
                 "update outbox set shown_count = shown_count + 1 where message_id = ? "
                 "and visitor_id = ? and channel in ('block', 'banner')",
-                (event.message_id, event.visitor_id),
+                (message, event.visitor_id),
             )
-        elif event.name == "response":
+        elif event.name in RESPONSES:
             self._state.connection.execute(
                 "update outbox set state = 'sent', done_at = ? where message_id = ? "
                 "and visitor_id = ? and channel in ('block', 'banner') "
                 "and state = 'waiting'",
-                (clock, event.message_id, event.visitor_id),
+                (clock, message, event.visitor_id),
             )
 
     def _check(self, visitor: str, now: int) -> None:

@@ -12,6 +12,7 @@ from nearline.decisions.deciding import Choice, choose
 from nearline.decisions.knowing import Consents
 from nearline.decisions.policies import PolicySet
 from nearline.decisions.policy_files import PolicyError, load_policies
+from nearline.decisions.vocabulary import SERVICE
 from nearline.experiments.assignment import bucket_of
 from nearline.experiments.decision_record import ExperimentDecision, append_decision
 from nearline.settings import Settings
@@ -104,6 +105,7 @@ def test_only_whom_the_definition_lets_in_has_an_arm(settings: Settings) -> None
         eligibility={"consents": ["marketing"], "segments": ["engaged_buyer"]},
     )
     policies = load_policies(settings, NOON)
+    assert policies.needs_of(policies.slots["top"]).services == {SERVICE}
     assert shown(policies, VISITORS[0], segments=["engaged_buyer", "x"]).arms
     assert not shown(policies, VISITORS[0], segments=["x"]).arms
     assert not shown(policies, VISITORS[0]).arms
