@@ -8,7 +8,7 @@ checks that sums allow. Not here: the statistics (`analysis`, `checks`), what a 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -191,10 +191,18 @@ class ExperimentTables:
 
     key: str
     exposures: tuple[Exposures, ...] = ()
-    by_day: Mapping[str, Mapping[date, Mapping[str, Sums]]] = ()  # type: ignore[assignment]
-    up_to_day: Mapping[str, Mapping[date, Mapping[str, Sums]]] = ()  # type: ignore[assignment]
-    by_group: Mapping[str, Mapping[tuple[str, str], Mapping[str, Sums]]] = ()  # type: ignore[assignment]
-    values: Mapping[str, Mapping[str, tuple[tuple[float, int], ...]]] = ()  # type: ignore[assignment]
+    by_day: Mapping[str, Mapping[date, Mapping[str, Sums]]] = field(
+        default_factory=dict
+    )
+    up_to_day: Mapping[str, Mapping[date, Mapping[str, Sums]]] = field(
+        default_factory=dict
+    )
+    by_group: Mapping[str, Mapping[tuple[str, str], Mapping[str, Sums]]] = field(
+        default_factory=dict
+    )
+    values: Mapping[str, Mapping[str, tuple[tuple[float, int], ...]]] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, slots=True)
