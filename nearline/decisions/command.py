@@ -119,10 +119,11 @@ def check(path: Path | None, as_json: bool) -> None:
     from nearline.decisions.policy_files import (
         PolicyError,
         files_of,
+        load_triggers,
         policy_paths,
         read_policies,
     )
-    from nearline.decisions.vocabulary import known_names
+    from nearline.decisions.vocabulary import known_names, known_segments
     from nearline.experiments.registry import load_registry
 
     settings = load_settings()
@@ -138,7 +139,8 @@ def check(path: Path | None, as_json: bool) -> None:
         found = read_policies(
             paths,
             names,
-            settings.triggers,
+            lambda: load_triggers(settings),
+            known_segments(settings.dbt_project),
             with_learnt=True,
             experiments=lambda: load_registry(settings, now),
         )

@@ -6,6 +6,7 @@ budgets (`stages`), or reading itself (`nearline.online.reading`).
 
 import logging
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -93,5 +94,8 @@ class FeatureSource:
         return found
 
     def close(self) -> None:
-        for reader in self._readers.values():
-            reader.close()
+        """May be opened again."""
+        readers, self._readers = self._readers, {}
+        for reader in readers.values():
+            with suppress(Exception):
+                reader.close()

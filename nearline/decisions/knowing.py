@@ -104,6 +104,19 @@ class Known:
         return services_of(expression) <= self.read
 
 
+def values_of(
+    found: "EntityFeatures | None", of_person: "EntityFeatures | None" = None
+) -> dict[str, Any]:
+    """What a store serves of a visitor and its person, by the names of conditions."""
+    values: dict[str, Any] = {}
+    if of_person is not None:
+        values |= {f"{PERSON}{name}": one for name, one in of_person.values.items()}
+    if found is not None:
+        values |= found.values
+        values.setdefault(SEGMENT, found.values.get(PRIMARY_SEGMENT))
+    return values
+
+
 def know(
     visitor_id: str,
     now: datetime,
@@ -120,12 +133,9 @@ def know(
         found, of_person: what the store answered of the visitor and of its person; leave
             it out without consent to personalization.
     """
-    values: dict[str, Any] = {
-        f"{CONTEXT}{name}": getattr(page, name) for name in Page.__slots__
-    }
+    values = values_of(found, of_person)
+    values |= {f"{CONTEXT}{name}": getattr(page, name) for name in Page.__slots__}
     values[NOW] = now
-    if of_person is not None:
-        values |= {f"{PERSON}{name}": one for name, one in of_person.values.items()}
     services = ((SERVICE, found), (PERSON_SERVICE, of_person))
     known = Known(
         visitor_id,
@@ -148,11 +158,6 @@ def know(
         is_known=bool(ages),
         feature_age_seconds=min(past) if past else None,
         history=touches(found.values),
-        values={
-            **found.values,
-            SEGMENT: found.values.get(PRIMARY_SEGMENT),
-            **values,
-        },
     )
 
 

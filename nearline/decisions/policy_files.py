@@ -4,7 +4,7 @@ Belongs here: the form of the files and the check that names in them belong to s
 All mistakes are found at once; who serves takes a folder without any or not at all.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -34,7 +34,12 @@ from nearline.decisions.policies import (
     Slot,
     SlotKind,
 )
-from nearline.decisions.vocabulary import known_names, reads_features
+from nearline.decisions.vocabulary import (
+    check_segments,
+    known_names,
+    known_segments,
+    reads_features,
+)
 from nearline.errors import InputError
 from nearline.events.contract import Key, Name
 from nearline.experiments.registry import Registered, load_running
@@ -44,7 +49,7 @@ from nearline.settings import Settings
 from nearline.yaml_forms import FORM_CONFIG, FileError, FileProblem, read_form
 
 if TYPE_CHECKING:
-    from nearline.triggers.definitions import Trigger
+    from nearline.triggers.definitions import Trigger, Triggers
 
 MOST_ITEMS = 50
 """Of one list; the record of a decision holds as many candidates."""
@@ -154,9 +159,21 @@ def load_policies(settings: Settings, now: datetime) -> PolicySet:
     return read_policies(
         policy_paths(settings),
         known_names(settings.dbt_project),
-        settings.triggers,
+        lambda: load_triggers(settings),
+        known_segments(settings.dbt_project),
         experiments=lambda: load_running(settings, now),
     )
+
+
+def load_triggers(settings: Settings) -> "Triggers":
+    """The triggers of this installation.
+
+    Raises:
+        InputError: something is wrong in them.
+    """
+    from nearline.triggers.reading import read_triggers
+
+    return read_triggers(settings.triggers, settings.dbt_project)
 
 
 def policy_paths(settings: Settings) -> list[Path]:
@@ -186,7 +203,8 @@ def files_of(path: Path) -> list[Path]:
 def read_policies(
     paths: Iterable[Path],
     names: Mapping[str, Kind],
-    triggers: Path | None = None,
+    triggers: "Callable[[], Triggers] | None" = None,
+    segments: Collection[str] | None = None,
     *,
     with_learnt: bool = False,
     experiments: Callable[[], Mapping[str, Registered]] = dict,
@@ -195,8 +213,8 @@ def read_policies(
 
     Args:
         names: what conditions may use (`vocabulary.known_names`).
-        triggers: the folder of the triggers that policies may name; without, their names
-            are not checked.
+        triggers: reads the triggers that policies may name, where some do; without,
+            their names are not checked.
         with_learnt: whether files of learnt policies are checked, too. Who serves does
             without: they come and go, and plain order serves meanwhile.
         experiments: reads those that are defined, by key, once a policy names one.
@@ -204,7 +222,7 @@ def read_policies(
     Raises:
         PolicyError: something is wrong; all of it is listed.
     """
-    reading = _Reading(names, triggers, with_learnt, cache(experiments))
+    reading = _Reading(names, triggers, segments, with_learnt, cache(experiments))
     for path in paths:
         reading.add(path)
     reading.check()
@@ -221,7 +239,8 @@ class _Reading:
     def __init__(
         self,
         names: Mapping[str, Kind],
-        triggers: Path | None,
+        read_triggers: "Callable[[], Triggers] | None",
+        segments: Collection[str] | None,
         with_learnt: bool,
         experiments: Callable[[], Mapping[str, Registered]],
     ) -> None:
@@ -232,8 +251,9 @@ class _Reading:
         self.changes_at: datetime | None = None
         self._experiments = experiments
         self._names = names
-        self._trigger_folder = triggers
+        self._read_triggers = read_triggers
         self._triggers: Mapping[str, Trigger] | None = None
+        self._segments = segments
         self._with_learnt = with_learnt
         self._file = ""
         self._folder = Path()
@@ -267,10 +287,14 @@ class _Reading:
 
     def check(self) -> None:
         """Whether every name that is used belongs to something that fits."""
-        if self._trigger_folder is not None and any(
+        if self._read_triggers is not None and any(
             policy.trigger for policy in self.policies.values()
         ):
-            self._read_triggers(self._trigger_folder)
+            try:
+                self._triggers = self._read_triggers().by_name
+            except InputError as problem:
+                self._file = "triggers"
+                self._add("", f"cannot be read, and policies name some: {problem}")
         for slot in self.slots.values():
             self._file = self._files["slots", slot.name]
             self._check_slot(slot, f"slots.{slot.name}")
@@ -286,15 +310,6 @@ class _Reading:
                 self._check_known(used, self._triggers, place, "trigger")
             if policy.learnt is not None and self._with_learnt:
                 self._check_learnt(policy, policy.learnt, f"{place}.learnt")
-
-    def _read_triggers(self, folder: Path) -> None:
-        from nearline.triggers.reading import read_triggers
-
-        try:
-            self._triggers = read_triggers(folder).by_name
-        except InputError as problem:
-            self._file = "triggers"
-            self._add("", f"cannot be read, and policies name some: {problem}")
 
     def _check_learnt(self, policy: Policy, path: Path, place: str) -> None:
         from nearline.decisions.learnt import read_learnt
@@ -522,10 +537,13 @@ class _Reading:
         if text is None:
             return None
         try:
-            return parse(text, self._names)
+            found = parse(text, self._names)
+            if self._segments is not None:
+                check_segments(found, self._segments)
         except ExpressionError as problem:
             self._add(place, str(problem))
             return None
+        return found
 
     def _note(self, kind: str, name: str) -> None:
         first = self._files.setdefault((kind, name), self._file)

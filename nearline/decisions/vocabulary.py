@@ -1,13 +1,14 @@
-"""The names that conditions of policies may use, with what each of them holds.
+"""The names that conditions of policies and triggers may use, and what each of them holds.
 
-Belongs here: features of the service that a decision reads, and what a page says of
-itself. Not here: their values.
+Belongs here: features of the services that are read for a decision or a firing, and what a
+page says of itself. Not here: their values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nearline.errors import InputError
 from nearline.feature_views import find_feature_views
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ CONTEXT_FIELDS = (
 )
 """What a page may say of itself; in conditions `context.page_type` and so on, all text."""
 
+_SEGMENT_NAMES = frozenset(
+    f"{prefix}{name}"
+    for prefix in ("", PERSON)
+    for name in (SEGMENT, PRIMARY_SEGMENT, "segments")
+)
+
 _KINDS: "Mapping[str, Kind]" = {
     "bigint": "number",
     "integer": "number",
@@ -53,7 +60,17 @@ _KINDS: "Mapping[str, Kind]" = {
 
 
 def known_names(dbt_project: Path) -> "dict[str, Kind]":
-    """Every name that a condition may use.
+    """Every name that a condition of a policy may use.
+
+    Raises:
+        InputError: the feature views of the project cannot be read.
+    """
+    page: dict[str, Kind] = {f"{CONTEXT}{name}": "text" for name in CONTEXT_FIELDS}
+    return known_features(dbt_project) | page
+
+
+def known_features(dbt_project: Path) -> "dict[str, Kind]":
+    """Every feature that a condition may use, by its name there.
 
     Raises:
         InputError: the feature views of the project cannot be read.
@@ -69,16 +86,62 @@ def known_names(dbt_project: Path) -> "dict[str, Kind]":
     }
     if PRIMARY_SEGMENT in features:
         features.setdefault(SEGMENT, features[PRIMARY_SEGMENT])
-    return features | {f"{CONTEXT}{name}": "text" for name in CONTEXT_FIELDS}
+    return features
+
+
+def known_segments(dbt_project: Path) -> tuple[str, ...]:
+    """The segments by rule that a project declares.
+
+    Raises:
+        InputError: the project's file cannot be read.
+    """
+    import yaml
+
+    path = dbt_project / "dbt_project.yml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return tuple(one["name"] for one in content["vars"]["segments"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as problem:
+        raise InputError(
+            f"{path} names no segments under vars; see docs/segments.md"
+        ) from problem
+
+
+def check_segments(expression: "Expression", segments: Collection[str]) -> None:
+    """Whether segments that an expression compares with are there: one that is not would
+    never be met, without a word.
+
+    Raises:
+        ExpressionError: one is not.
+    """
+    from sqlglot import exp, parse_one
+
+    from nearline.decisions.expressions import ExpressionError
+
+    if not expression.names & _SEGMENT_NAMES:
+        return
+    compared = (exp.EQ, exp.NEQ, exp.In, exp.ArrayContains)
+    for node in parse_one(expression.text, read="duckdb").find_all(*compared):
+        columns = {
+            ".".join(part.name for part in column.parts)
+            for column in node.find_all(exp.Column)
+        }
+        named = [one.this for one in node.find_all(exp.Literal) if one.is_string]
+        for name in named if columns & _SEGMENT_NAMES else ():
+            if name not in segments:
+                raise ExpressionError(
+                    f"knows no segment {name}; there are {', '.join(segments)}"
+                )
 
 
 def services_of(expression: "Expression | None") -> frozenset[str]:
     """The feature services that an expression needs to have been read."""
     names = expression.names if expression is not None else ()
+    # Any other prefix is of what no store serves, such as the page.
     return frozenset(
         PERSON_SERVICE if name.startswith(PERSON) else SERVICE
         for name in names
-        if not name.startswith(CONTEXT)
+        if name.startswith(PERSON) or "." not in name
     )
 
 

@@ -13,10 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from nearline.decisions.expressions import NOW
+from nearline.decisions.vocabulary import services_of
 from nearline.experiments.assignment import bucket_of
 from nearline.triggers.arriving import ArrivedEvent
 from nearline.triggers.definitions import (
     ACTIVITY,
+    CART_FILLED,
     Match,
     OnFeature,
     Trigger,
@@ -33,6 +36,7 @@ from nearline.triggers.machine import (
     matches_any,
 )
 from nearline.triggers.messages import content_of, context, firing_id, message_id
+from nearline.triggers.moments import moment_of
 from nearline.triggers.state import Said, State, Timer
 
 CLOCK = "clock"
@@ -82,7 +86,8 @@ def latest_said(
 
 
 Features = Callable[[str], Mapping[str, Any] | None]
-"""A visitor's values in the online store now; None where it cannot be asked."""
+"""A visitor's values in the online store now, by the names of conditions; None where it
+cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +345,6 @@ class Engine:
         facts = self._state.facts(visitor)
         if now - found.due > trigger.expiry_ms:
             return "too_late"
-        if trigger.needs_cart and not cart_of(facts, found.due):
-            return "cart_empty"
         for purpose in {_CONSENT_NEEDED, trigger.consent}:
             if not self._has_consent(visitor, purpose):
                 return "no_consent"
@@ -350,12 +353,17 @@ class Engine:
             fired = self._state.fired_count(visitor, name, found.due - cap.per_ms)
             if fired >= cap.count:
                 return "capped"
-        if trigger.features:
-            values = None if self._features is None else self._features(visitor)
-            if values is None:
-                return "features_away"
-            if not all(one.holds(values.get(one.field)) for one in trigger.features):
-                return "features"
+        if trigger.when is not None:
+            values: dict[str, Any] = {NOW: moment_of(now)}
+            if trigger.needs_cart:
+                values[CART_FILLED] = bool(cart_of(facts, found.due))
+            if services_of(trigger.when):
+                read = None if self._features is None else self._features(visitor)
+                if read is None:
+                    return "features_away"
+                values |= read
+            if not trigger.when.is_met(values):
+                return "condition"
         return None
 
     def _has_consent(self, visitor: str, purpose: str) -> bool:
@@ -412,7 +420,7 @@ class Engine:
         for trigger in self._triggers.triggers:
             if not isinstance(trigger.on, OnFeature):
                 continue
-            holds = trigger.on.condition.holds(values.get(trigger.on.condition.field))
+            holds = trigger.on.condition.is_met({**values, NOW: moment_of(now)})
             held = self._state.is_member(trigger.name, visitor)
             if holds == held:
                 continue

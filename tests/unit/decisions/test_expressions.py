@@ -67,6 +67,8 @@ ROWS: list[dict[str, Any]] = [
         "list_contains(l, 'q')",
         "not list_contains(l, t)",
         "'q' in l",
+        "starts_with(t, 'x')",
+        "not starts_with(t, t)",
         "t in l",
         "t not in l or a > 2",
         "coalesce(a, b, 0) = 0",

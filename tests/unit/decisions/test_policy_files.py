@@ -12,6 +12,7 @@ from nearline.decisions.policy_files import (
     PolicyError,
     files_of,
     load_policies,
+    load_triggers,
     policy_paths,
     read_policies,
 )
@@ -260,6 +261,29 @@ def test_a_mistake_is_told_with_file_field_and_fix(
     assert problems[0].file == "0.yml"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "segment = 'loyl'",
+        "'loyl' in segments",
+        "list_contains(person.segments, 'loyl') or segment = 'loyal'",
+        "segment in ('loyal', 'loyl')",
+        "not (primary_segment <> 'loyl')",
+    ],
+)
+def test_a_segment_that_there_is_not_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "shop.yml"
+    names = {**NAMES, "person.segments": "texts"}
+    path.write_text(changed("when: cart_item_count > 0", f'when: "{text}"'))
+    with pytest.raises(PolicyError) as refused:
+        read_policies([path], names, segments=("loyal", "new"))
+    (problem,) = refused.value.problems
+    assert problem.field == "policies.cart.when"
+    assert problem.message == "knows no segment loyl; there are loyal, new"
+    path.write_text(path.read_text().replace("loyl", "new"))
+    read_policies([path], names, segments=("loyal", "new"))
+
+
 TRIGGERS = """
 triggers:
   cart_left:
@@ -274,7 +298,8 @@ def problems_of(folder: Path, policies: str, triggers: str) -> list[str]:
     (folder / "triggers" / "shop.yml").write_text(triggers)
     (folder / "shop.yml").write_text(policies)
     try:
-        read_policies([folder / "shop.yml"], NAMES, folder / "triggers")
+        settings = Settings(home=folder)
+        read_policies([folder / "shop.yml"], NAMES, lambda: load_triggers(settings))
     except PolicyError as refused:
         return [str(one) for one in refused.problems]
     return []

@@ -56,7 +56,7 @@ CART_LEFT = """
 triggers:
   cart_left:
     on: { event: add_to_cart }
-    when: { cart: filled }
+    when: cart.is_filled
     cancelled_by: [purchase]
     expiry: 1h
     deliver:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from nearline.decisions.caps import Cap, Capped
 from nearline.decisions.showings import (
@@ -16,6 +17,7 @@ from nearline.decisions.showings import (
     kept_for,
     open_showings,
 )
+from nearline.privacy.command import privacy
 from nearline.privacy.suppression import suppress
 from nearline.settings import Settings
 from tests.online_stores import STORES, OnlineStores
@@ -90,6 +92,29 @@ def test_who_is_suppressed_is_forgotten(settings: Settings, showings: Showings) 
     assert showings.read(ANNA, 0).moments == {}
     assert showings.read(BERT, 0).moments != {}
     assert forget_suppressed(settings, showings) == 0
+
+
+def test_the_command_that_suppresses_forgets_at_once(
+    settings: Settings, showings: Showings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearline.privacy.command.load_settings", lambda: settings)
+    showings.take(ANNA, [SALE], NOW)
+    done = CliRunner().invoke(privacy, ["suppress", "--visitor", ANNA])
+    assert done.exit_code == 0, done.output
+    assert showings.read(ANNA, 0).moments == {}
+
+
+def test_a_store_that_is_away_when_somebody_is_suppressed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(home=tmp_path)
+    monkeypatch.setattr("nearline.privacy.command.load_settings", lambda: settings)
+    settings.showings.mkdir(parents=True)
+    done = CliRunner().invoke(privacy, ["suppress", "--visitor", ANNA])
+    assert done.exit_code == 0
+    assert "listed" in done.stdout
+    assert "cannot be deleted now" in done.stderr
+    assert ANNA not in done.stderr
 
 
 def test_what_cannot_matter_any_more_goes(tmp_path: Path) -> None:
