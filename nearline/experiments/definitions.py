@@ -282,6 +282,7 @@ def load_definitions(folder: Path) -> tuple[ExperimentDefinition, ...]:
     for path in definition_paths(folder):
         reading.add(path)
     reading.check_layers()
+    reading.check_salts()
     if reading.problems:
         raise FileError(reading.problems)
     return tuple(sorted(reading.found.values(), key=lambda one: one.key))
@@ -332,6 +333,21 @@ class _Reading:
                     f"shares buckets with {one.key} ({_span(one.layer)}) while both "
                     "run; move one, or stop it before the other starts",
                 )
+
+    def check_salts(self) -> None:
+        """Whether each salt has one use: two of one salt put everybody in the same buckets,
+        and what one experiment does looks like the other's."""
+        uses = {f"layer.{name}": f"layer {name}" for name in self._layers}
+        uses |= {one.salt: "everybody's hold-out" for one in self._hold_outs}
+        for definition in self.found.values():
+            self._file = self._files[definition.key]
+            own = {phase.salt for phase in definition.phases}
+            own |= {one.salt for one in definition.hold_outs} - {
+                one.salt for one in self._hold_outs
+            }
+            for salt in sorted(own & set(uses)):
+                self._add("salt", f"is that of {uses[salt]}, too; take another")
+            uses |= dict.fromkeys(own, definition.key)
 
     def _check_layer(self, definition: ExperimentDefinition) -> None:
         slot = definition.layer
