@@ -70,6 +70,9 @@ class Settings(BaseSettings):
 
     experiments: Path | None = None
     """Folder of the experiments' definitions. Unset: `experiments/` of the dbt project."""
+    decision_state_seconds: float = Field(default=0.03, gt=0)
+    """How long a decision waits for what was shown before, and for what triggers have to
+    say; then it goes without."""
 
     audience_secret: SecretStr | None = None
     """Signs the batches that `nearline audience export --to webhook` posts."""
@@ -126,6 +129,11 @@ class Settings(BaseSettings):
     def experiment_state(self) -> Path:
         """What ran: definitions of experiments as they were in force."""
         return self.home / "experiments"
+
+    @property
+    def showings(self) -> Path:
+        """Counts for frequency caps, where no Redis holds them."""
+        return self.home / "decision_state" / "shown.sqlite"
 
     @property
     def raw(self) -> Path:

@@ -13,6 +13,8 @@ from nearline.decisions.decision_events import models_of
 from nearline.decisions.service import Decided, Decision
 from nearline.decisions.vocabulary import SERVICE
 from nearline.propensity.scoring import Score
+from nearline.triggers.messages import written
+from nearline.triggers.moments import milliseconds
 
 WORDS_OF_FALLBACKS: Mapping[str, str] = {
     "store_unavailable": "the online store does not answer",
@@ -21,6 +23,10 @@ WORDS_OF_FALLBACKS: Mapping[str, str] = {
     "model_slow": "the list took too long to make",
     "model_failed": "the list could not be made",
     "nothing_eligible": "the rules leave no item",
+    "caps_unavailable": "what was shown before cannot be counted",
+    "caps_slow": "counting what was shown before took too long",
+    "triggers_unavailable": "what triggers have to say cannot be read",
+    "triggers_slow": "reading what triggers have to say took too long",
     "overloaded": "more is asked than can be answered now",
     "unknown_slot": "no policy file has this slot",
 }
@@ -56,6 +62,17 @@ class ContentAnswer(AnswerForm):
     items: list[ItemAnswer] = []
 
 
+class MessageAnswer(AnswerForm):
+    """The message of a trigger that the content is shown for, and what it is about.
+
+    `data` has items and counts; nothing of a person.
+    """
+
+    message_id: str
+    data: dict[str, Any]
+    expires_at: str
+
+
 class SlotAnswer(AnswerForm):
     """What a slot shows and why. Send `decision_id` along with what comes of it.
 
@@ -75,6 +92,8 @@ class SlotAnswer(AnswerForm):
     probability: float
     is_explored: bool
     trigger: str | None
+    message: MessageAnswer | None
+    learnt: str | None
     models: dict[str, int]
 
 
@@ -197,7 +216,7 @@ def score_answer(scores: Mapping[str, Score]) -> dict[str, Any]:
 def slot_answer(decision: Decision) -> dict[str, Any]:
     """What one slot shows."""
     choice = decision.choice
-    block = choice.block
+    block, message = choice.block, choice.message
     kind = block.kind if block is not None else "items" if choice.items else "none"
     return {
         "decision_id": decision.decision_id,
@@ -227,7 +246,15 @@ def slot_answer(decision: Decision) -> dict[str, Any]:
         "hold_out": choice.is_held_out,
         "probability": choice.probability,
         "is_explored": choice.is_explored,
-        "trigger": None,
+        "trigger": None if message is None else message.trigger,
+        "message": None
+        if message is None
+        else {
+            "message_id": message.message_id,
+            "data": dict(message.data),
+            "expires_at": written(milliseconds(message.expires_at)),
+        },
+        "learnt": choice.learnt,
         "models": models_of(choice),
     }
 

@@ -119,10 +119,11 @@ def check(path: Path | None, as_json: bool) -> None:
     from nearline.decisions.policy_files import (
         PolicyError,
         files_of,
+        load_triggers,
         policy_paths,
         read_policies,
     )
-    from nearline.decisions.vocabulary import known_names
+    from nearline.decisions.vocabulary import known_names, known_segments
     from nearline.experiments.registry import load_registry
 
     settings = load_settings()
@@ -135,7 +136,14 @@ def check(path: Path | None, as_json: bool) -> None:
     problems: tuple[FileProblem, ...] = ()
     try:
         now = datetime.now(UTC)
-        found = read_policies(paths, names, lambda: load_registry(settings, now))
+        found = read_policies(
+            paths,
+            names,
+            lambda: load_triggers(settings),
+            known_segments(settings.dbt_project),
+            with_learnt=True,
+            experiments=lambda: load_registry(settings, now),
+        )
     except PolicyError as problem:
         problems = problem.problems
     if as_json:
@@ -216,7 +224,11 @@ def decide(
         answer = decide_answer(decided)
         for name, decision in decided.decisions.items():
             answer["slots"][name]["steps"] = [
-                {"policy": step.policy, "asked": step.asked, "found": step.found}
+                {
+                    "policy": step.policy or None,
+                    "asked": step.asked,
+                    "found": step.found,
+                }
                 for step in decision.choice.steps
             ]
             answer["slots"][name]["candidates"] = decision.choice.candidates
@@ -256,7 +268,11 @@ def _words(name: str, decision: "Decision", explain: bool) -> list[str]:
         why = WORDS_OF_FALLBACKS.get(choice.fallback, choice.fallback)
         lines.append(f"  less than was asked for: {why}")
     if explain:
-        lines += [f"  {one.policy}: {one.asked}: {one.found}" for one in choice.steps]
+        lines += [
+            "  "
+            + ": ".join(part for part in (one.policy, one.asked, one.found) if part)
+            for one in choice.steps
+        ]
         lines.append(
             f"  odds {choice.probability:.3f}, {len(choice.candidates)} candidates, "
             f"policy version {choice.policy_version}"

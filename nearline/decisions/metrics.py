@@ -28,6 +28,17 @@ class DecisionMetrics:
             ["reason"],
             registry=self._registry,
         )
+        self.capped = Counter(
+            "nearline_decision_capped",
+            "Slots, policies and blocks passed over since a cap of theirs was reached",
+            ["what"],
+            registry=self._registry,
+        )
+        self.plain = Counter(
+            "nearline_decision_plain_order",
+            "Decisions in plain order, since the learnt policy's file cannot be read",
+            registry=self._registry,
+        )
         self.unknown = Counter(
             "nearline_decision_unknown",
             "What requests named that is not known: visitor, slot or item",

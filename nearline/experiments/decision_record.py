@@ -5,6 +5,7 @@ deployed and rolled back with them. Belongs here: its shape, reading and appendi
 here: what follows for a visitor (`rollout`).
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -16,7 +17,6 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from nearline.errors import InputError
-from nearline.locking import file_lock
 
 DECISIONS_FILE = "_decisions.jsonl"
 
@@ -92,7 +92,9 @@ def append_line(path: Path, content: Mapping[str, Any]) -> None:
     """One JSON object as the last line of a file, which is made where missing."""
     line = json.dumps(content, default=_as_text) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with file_lock(path.with_name(f".{path.name}.lock")), path.open("ab") as file:
+    with path.open("ab") as file:
+        # Its own lock: one beside it would be committed with the definitions.
+        fcntl.flock(file, fcntl.LOCK_EX)
         file.write(line.encode())
         file.flush()
         os.fsync(file.fileno())

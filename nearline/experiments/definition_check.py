@@ -5,9 +5,6 @@ own numbers (`definitions`), or whether it is still what ran (`journal`).
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
-
-import yaml
 
 from nearline.experiments.definitions import ExperimentDefinition, Phase
 from nearline.yaml_forms import FileProblem
@@ -41,13 +38,6 @@ def unknown_names(
                 yield FileProblem(
                     file, "eligibility.segments", _no_such("segment", name, segments)
                 )
-
-
-def segment_names(dbt_project: Path) -> tuple[str, ...]:
-    """The segments by rule of the dbt project. Clusters get their names from the data."""
-    path = dbt_project / "dbt_project.yml"
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return tuple(one["name"] for one in content["vars"]["segments"])
 
 
 def _metrics_of(phase: Phase) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -221,7 +221,7 @@ class _PhaseForm(_Form):
     metrics: _MetricsForm | None = None
 
 
-class _DefinitionForm(_Form):
+class DefinitionForm(_Form):
     version: Literal[1]
     key: Key
     hypothesis: _Text
@@ -282,6 +282,7 @@ def load_definitions(folder: Path) -> tuple[ExperimentDefinition, ...]:
     for path in definition_paths(folder):
         reading.add(path)
     reading.check_layers()
+    reading.check_salts()
     if reading.problems:
         raise FileError(reading.problems)
     return tuple(sorted(reading.found.values(), key=lambda one: one.key))
@@ -306,7 +307,7 @@ class _Reading:
 
     def add(self, path: Path) -> None:
         self._file = path.name
-        form, version = self._form(path, _DefinitionForm)
+        form, version = self._form(path, DefinitionForm)
         if form is None:
             return
         if form.key != path.stem:
@@ -333,6 +334,21 @@ class _Reading:
                     "run; move one, or stop it before the other starts",
                 )
 
+    def check_salts(self) -> None:
+        """Whether each salt has one use: two of one salt put everybody in the same buckets,
+        and what one experiment does looks like the other's."""
+        uses = {f"layer.{name}": f"layer {name}" for name in self._layers}
+        uses |= {one.salt: "everybody's hold-out" for one in self._hold_outs}
+        for definition in self.found.values():
+            self._file = self._files[definition.key]
+            own = {phase.salt for phase in definition.phases}
+            own |= {one.salt for one in definition.hold_outs} - {
+                one.salt for one in self._hold_outs
+            }
+            for salt in sorted(own & set(uses)):
+                self._add("salt", f"is that of {uses[salt]}, too; take another")
+            uses |= dict.fromkeys(own, definition.key)
+
     def _check_layer(self, definition: ExperimentDefinition) -> None:
         slot = definition.layer
         assert slot is not None
@@ -354,7 +370,7 @@ class _Reading:
                 f"({BUCKET_COUNT:,} less its hold-out); take fewer",
             )
 
-    def _check(self, form: _DefinitionForm) -> None:
+    def _check(self, form: DefinitionForm) -> None:
         self._check_times(form)
         if form.analysed_by is not None and _rank(form.analysed_by) < _rank(form.unit):
             self._add(
@@ -389,7 +405,7 @@ class _Reading:
                     "changes nothing; give it variants, coverage, salt or metrics",
                 )
 
-    def _check_times(self, form: _DefinitionForm) -> None:
+    def _check_times(self, form: DefinitionForm) -> None:
         starts, stops = form.starts_at, form.stops_at
         if stops is not None and (starts is None or stops <= starts):
             self._add("stops_at", "must be after starts_at")
@@ -435,7 +451,7 @@ class _Reading:
                 "set coverage",
             )
 
-    def _built(self, form: _DefinitionForm, version: str) -> ExperimentDefinition:
+    def _built(self, form: DefinitionForm, version: str) -> ExperimentDefinition:
         own = self._buckets(form.hold_out, "hold_out")
         hold_outs = self._hold_outs
         if own:
@@ -473,7 +489,7 @@ class _Reading:
             version=version,
         )
 
-    def _phases(self, form: _DefinitionForm) -> tuple[Phase, ...]:
+    def _phases(self, form: DefinitionForm) -> tuple[Phase, ...]:
         """Each phase whole: what it does not say is as in the one before."""
         shares, coverage = form.variants, form.coverage
         phase = Phase(

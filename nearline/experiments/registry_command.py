@@ -33,7 +33,8 @@ def check(folder: Path | None, as_json: bool) -> None:
     without mistakes is noted in $NEARLINE_HOME/experiments: weights, salt, metrics and the
     rest of an experiment that runs change by a new phase or not at all.
     """
-    from nearline.experiments.definition_check import segment_names, unknown_names
+    from nearline.decisions.vocabulary import known_segments
+    from nearline.experiments.definition_check import unknown_names
     from nearline.experiments.metrics import load_metrics
     from nearline.experiments.registry import load_registry, note_running
     from nearline.yaml_forms import FileError
@@ -46,7 +47,7 @@ def check(folder: Path | None, as_json: bool) -> None:
         definitions = tuple(one.definition for one in registry.values())
         names = [metric.name for metric in load_metrics(settings.dbt_project)]
         problems = tuple(
-            unknown_names(definitions, names, segment_names(settings.dbt_project))
+            unknown_names(definitions, names, known_segments(settings.dbt_project))
         )
         if not problems:
             note_running(settings, definitions, now)

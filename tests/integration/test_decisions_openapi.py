@@ -29,6 +29,7 @@ OPERATIONS = (
     ("/healthz", "GET"),
     ("/readyz", "GET"),
     ("/metrics", "GET"),
+    ("/v1/slots.js", "GET"),
 )
 APPLICATION = Application(
     key="fuzz",

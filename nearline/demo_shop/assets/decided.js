@@ -15,6 +15,14 @@
     default: "for everybody",
   };
 
+  const AWAY = {
+    store_unavailable: "what is known of you is still being opened",
+    store_slow: "what is known of you came too late",
+    model_unavailable: "there is no recommender yet",
+    model_slow: "the list came too late",
+    nothing_eligible: "nothing is left that may be shown",
+  };
+
   const piece = (tag, className, text) => {
     const element = document.createElement(tag);
     element.className = className;
@@ -33,7 +41,7 @@
     row.append(
       piece("span", "slot-name", slot),
       piece("span", "chip", WORDS[answer.answer] ?? answer.answer),
-      piece("span", "slot-why", answer.fallback ?? answer.reason),
+      piece("span", "slot-why", AWAY[answer.fallback] ?? answer.reason),
       piece(
         "span",
         "slot-facts",

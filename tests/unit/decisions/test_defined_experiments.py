@@ -12,10 +12,19 @@ from nearline.decisions.deciding import Choice, choose
 from nearline.decisions.knowing import Consents
 from nearline.decisions.policies import PolicySet
 from nearline.decisions.policy_files import PolicyError, load_policies
+from nearline.decisions.service import Decider
+from nearline.decisions.vocabulary import SERVICE
 from nearline.experiments.assignment import bucket_of
 from nearline.experiments.decision_record import ExperimentDecision, append_decision
+from nearline.privacy.pseudonyms import load_pseudonymizer
 from nearline.settings import Settings
-from tests.unit.decisions.small_page import ALL, NO_LISTS, NOON, known_of
+from tests.unit.decisions.small_page import (
+    ALL,
+    NO_LISTS,
+    NOON,
+    LiteralFeatures,
+    known_of,
+)
 from tests.unit.experiments.written_experiments import APRIL, MARCH, phase, written
 
 SHOP = """
@@ -104,6 +113,7 @@ def test_only_whom_the_definition_lets_in_has_an_arm(settings: Settings) -> None
         eligibility={"consents": ["marketing"], "segments": ["engaged_buyer"]},
     )
     policies = load_policies(settings, NOON)
+    assert policies.needs_of(policies.slots["top"]).services == {SERVICE}
     assert shown(policies, VISITORS[0], segments=["engaged_buyer", "x"]).arms
     assert not shown(policies, VISITORS[0], segments=["x"]).arms
     assert not shown(policies, VISITORS[0]).arms
@@ -151,6 +161,32 @@ def test_what_was_served_cannot_be_changed_afterwards(settings: Settings) -> Non
         load_policies(settings, later)
     written(files(settings), phases=[phase(later, salt="other")])
     assert load_policies(settings, later).policies["words"].experiment is not None
+
+
+def test_a_service_follows_the_clock_and_the_decisions(settings: Settings) -> None:
+    written(files(settings), starts_at=NOON, stops_at=APRIL)
+    moment = [MARCH]
+    decider = Decider(
+        settings,
+        load_pseudonymizer(settings),
+        None,
+        clock=lambda: moment[0],
+        features=LiteralFeatures(),
+    )
+    seen = []
+    for now in (MARCH, NOON, APRIL):
+        moment[0] = now
+        decider.refresh()
+        seen.append(sum(is_unit for _, is_unit in shares(decider.policies)))
+    decide(settings, "banner")
+    decider.refresh()
+    seen.append(set(shares(decider.policies)))
+    # What cannot be read leaves what was there before.
+    written(files(settings), variants={"plain": 1.0})
+    decider.refresh()
+    assert set(shares(decider.policies)) == {("new", False)}
+    decider.close()
+    assert seen == [0, 2, 0, {("new", False)}]
 
 
 def test_arms_with_shares_need_no_definition(settings: Settings) -> None:

@@ -239,6 +239,30 @@ def test_a_slot_that_reaches_into_the_layers_hold_out_is_refused(
     assert found.startswith("banner.yml: layer: reaches beyond bucket 8,999")
 
 
+@pytest.mark.parametrize(
+    ("salt", "owner"),
+    [
+        ("one", "one"),
+        ("later", "one"),
+        ("hold_out.one", "one"),
+        ("layer.top", "layer top"),
+        ("all", "everybody's hold-out"),
+    ],
+)
+def test_a_salt_has_one_use(tmp_path: Path, salt: str, owner: str) -> None:
+    layers(tmp_path, hold_out={"share": 0.1, "salt": "all"}, layers={"top": {}})
+    written(tmp_path, "one", hold_out=0.1, phases=[phase(NOON, salt="later")])
+    written(tmp_path, "two", salt=salt)
+    assert problems_of(tmp_path) == [
+        f"two.yml: salt: is that of {owner}, too; take another"
+    ]
+
+
+def test_an_experiment_may_go_back_to_a_salt_of_its_own(tmp_path: Path) -> None:
+    again = [phase(NOON, salt="b"), phase(NOON + timedelta(days=1), salt="banner")]
+    assert len(defined(tmp_path, phases=again).phases) == 3
+
+
 def test_the_key_is_the_name_of_the_file(tmp_path: Path) -> None:
     written(tmp_path).rename(tmp_path / "other.yml")
     assert problems_of(tmp_path) == ["other.yml: key: has to be the file's name, other"]
