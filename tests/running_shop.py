@@ -73,8 +73,13 @@ def running_shop(home: Path) -> Iterator[RunningShop]:
         yield RunningShop(f"http://127.0.0.1:{port}", home, process)
     finally:
         if process.poll() is None:
+            # Not killed: it has parts of its own to end.
+            process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=_SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:
             process.kill()
-        process.communicate()
+            raise
 
 
 def _wait_until_open(port: int, process: subprocess.Popen[str]) -> None:

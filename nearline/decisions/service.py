@@ -48,6 +48,7 @@ from nearline.decisions.showings import (
 from nearline.decisions.stages import Failure, Stage, StageError
 from nearline.decisions.vocabulary import PERSON_SERVICE, SERVICE
 from nearline.errors import InputError
+from nearline.experiments.registry import registry_files
 from nearline.file_stamps import FileStamp, file_stamp
 from nearline.privacy.pseudonyms import Pseudonymizer
 from nearline.privacy.suppression import suppressed_keys
@@ -163,7 +164,9 @@ class Decider:
         self._log = log
         self.metrics = metrics or DecisionMetrics()
         self._policy_stamps = _stamps(settings)
-        self.policies = policies if policies is not None else load_policies(settings)
+        self.policies = (
+            policies if policies is not None else load_policies(settings, clock())
+        )
         self.features: Features = features or FeatureSource(settings)
         self.lists = ListSource(settings)
         self.learnt = LearntFiles()
@@ -230,10 +233,12 @@ class Decider:
         they follow, models, sales."""
         self._follow_suppression()
         stamps = _stamps(self._settings)
-        if stamps != self._policy_stamps:
+        changes_at, now = self.policies.changes_at, self._clock()
+        is_due = changes_at is not None and changes_at <= now
+        if is_due or stamps != self._policy_stamps:
             self._policy_stamps = stamps
             try:
-                policies = load_policies(self._settings)
+                policies = load_policies(self._settings, now)
             except InputError as problem:
                 _LOGGER.warning("the policies before go on: %s", problem)
             else:
@@ -604,6 +609,7 @@ def _learnt_files(policies: PolicySet) -> set[Path]:
 
 def _stamps(settings: Settings) -> Any:
     try:
-        return [(path, file_stamp(path)) for path in policy_paths(settings)]
+        paths = [*policy_paths(settings), *registry_files(settings)]
+        return [(path, file_stamp(path)) for path in paths]
     except InputError:
         return None

@@ -26,6 +26,7 @@ from nearline.decisions.policies import (
     Slot,
 )
 from nearline.decisions.vocabulary import CONTEXT, PRIMARY_SEGMENT, SEGMENT
+from nearline.experiments.definitions import EVERYBODY as WHOEVER
 
 PAGE_FIELDS = ("page_type", "item", "channel", "device_class")
 """What a variant may be of, of all that a page says: no text that could name somebody."""
@@ -108,7 +109,8 @@ def groups_of(slot: Slot, policies: PolicySet, visitor_id: str) -> dict[str, str
     for policy in _shareable(slot, policies):
         if policy.holds_out(visitor_id):
             found[policy.name] = HELD_OUT
-        elif policy.experiment is not None:
+        # Who is let into an experiment by what they are is of one person.
+        elif policy.experiment is not None and policy.experiment.eligibility == WHOEVER:
             arm = policy.experiment.arm_of(visitor_id)
             if arm is not None:
                 found[policy.name] = arm.name
