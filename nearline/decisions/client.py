@@ -130,15 +130,20 @@ class DecisionsClient:
         timeout_seconds: float = 0.5,
         defaults: Mapping[str, SlotContent] | None = None,
         connections: int = 10,
+        agent: str | None = None,
     ) -> None:
         """Nothing is connected to yet.
 
         Args:
             timeout_seconds: for one request as a whole; an application waits no longer.
             defaults: by slot, what is shown while the service is away.
+            agent: User-Agent of the browser that is spoken for; with a browser's key, who
+                names a program is taken for a machine.
         """
         self._url = url.rstrip("/")
         self._headers = {"X-Nearline-Key": key}
+        if agent is not None:
+            self._headers["User-Agent"] = agent
         self._timeout = urllib3.Timeout(total=timeout_seconds)
         self._defaults = dict(defaults or {})
         self._pool = urllib3.PoolManager(maxsize=connections, retries=False)

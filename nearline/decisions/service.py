@@ -21,6 +21,7 @@ import numpy as np
 
 from nearline.decisions.caps import Shown
 from nearline.decisions.deciding import (
+    MODEL_AWAY,
     Choice,
     choose_all,
     no_such_slot,
@@ -536,7 +537,32 @@ class Decider:
         )
         if choices is not None:
             return choices
-        return [show_default(slot, policies, known, lists, why) for slot in slots]
+        bare = HeldLists(popular=lists.popular)
+        return self._without_model(slots, policies, known, bare, why)
+
+    def _without_model(
+        self,
+        slots: list[Slot],
+        policies: PolicySet,
+        known: Known,
+        bare: HeldLists,
+        why: str | None,
+    ) -> list[Choice]:
+        """The same choices but for their lists, which nothing is waited for. Whoever is
+        held out or in an arm stays there: else those whose list took long would be
+        missing from one arm alone."""
+        try:
+            # The thread that was given up may still draw from the generator before.
+            rng, learnt = self._make_rng(), self.learnt.current
+            choices = choose_all(slots, policies, known, bare, rng, learnt)
+        except Exception as problem:
+            # What failed was the choice itself.
+            _LOGGER.warning("no choice was made (%s)", type(problem).__name__)
+            return [show_default(slot, policies, known, bare, why) for slot in slots]
+        return [
+            replace(choice, fallback=why) if choice.fallback == MODEL_AWAY else choice
+            for choice in choices
+        ]
 
     def _record(
         self, choice: Choice, known: Known, sender: Sender, latency_ms: float

@@ -4,6 +4,8 @@ Here belongs what makes up the shop, its people and its experiment. Reading even
 or any definition of a session or a segment that the pipeline uses, does not: the truth
 is worth something only because it is worked out apart from the pipeline.
 
+People who visit running services, instead of files being written, are in `live`.
+
 What is written to `DIR`:
 
 - `events/received-YYYY-MM-DD.jsonl.gz`: one file per UTC day of `received_at`, a line an

@@ -35,6 +35,17 @@ class EffectComparison:
             and self.ci_low <= self.true_effect <= self.ci_high
         )
 
+    def in_words(self) -> str:
+        """One line for a terminal."""
+        words = "no estimate"
+        if self.estimate is not None:
+            words = (
+                f"estimated {self.estimate:+.4g} "
+                f"(95 % interval {self.ci_low:+.4g} to {self.ci_high:+.4g}), "
+                f"{'holds' if self.is_covered else 'misses'} the truth"
+            )
+        return f"effect on {self.metric_name}: true {self.true_effect:+.4g}, {words}"
+
 
 @dataclass(frozen=True, slots=True)
 class PersonComparison:
@@ -96,19 +107,7 @@ class TruthComparison:
             f"{self.people_taken_for_bots_count:,} people taken for bots",
             f"  persons: {self.persons.in_words()}",
         ]
-        for effect in self.effects:
-            if effect.estimate is None:
-                words = "no estimate"
-            else:
-                words = (
-                    f"estimated {effect.estimate:+.4g} "
-                    f"(95 % interval {effect.ci_low:+.4g} to {effect.ci_high:+.4g}), "
-                    f"{'holds' if effect.is_covered else 'misses'} the truth"
-                )
-            lines.append(
-                f"  effect on {effect.metric_name}: true {effect.true_effect:+.4g}, "
-                f"{words}"
-            )
+        lines += [f"  {effect.in_words()}" for effect in self.effects]
         return "\n".join(lines)
 
 
@@ -118,16 +117,10 @@ def compare_with_truth(published: Path, shop: Path) -> TruthComparison:
     Raises:
         InputError: there is no truth, or nothing is published yet.
     """
-    import duckdb
-
     truth = shop / "truth"
     if not (truth / "experiment.json").exists():
         raise InputError(f"{shop} holds no truth/; give what `nearline simulate` wrote")
-    release = published.resolve()
-    if not release.is_dir():
-        raise InputError("nothing is published yet; run `nearline run` first")
-    connection = duckdb.connect()
-    connection.execute("set timezone = 'UTC'")
+    connection, release = open_release(published)
     connection.execute(
         "create view true_sessions as select visitor_id, started_at::timestamp as "
         "started_at, ended_at::timestamp as ended_at, event_count from "
@@ -165,6 +158,22 @@ def compare_with_truth(published: Path, shop: Path) -> TruthComparison:
         persons=_compare_persons(connection, release, truth),
         effects=tuple(_compare_effects(connection, release, truth)),
     )
+
+
+def open_release(published: Path) -> "tuple[duckdb.DuckDBPyConnection, Path]":
+    """A connection, and the folder of the release at `published`.
+
+    Raises:
+        InputError: nothing is published yet.
+    """
+    import duckdb
+
+    release = published.resolve()
+    if not release.is_dir():
+        raise InputError("nothing is published yet; run `nearline run` first")
+    connection = duckdb.connect()
+    connection.execute("set timezone = 'UTC'")
+    return connection, release
 
 
 def _compare_persons(

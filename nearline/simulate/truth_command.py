@@ -8,6 +8,7 @@ import click
 from nearline.cli import print_json
 from nearline.settings import load_settings
 from nearline.simulate.comparison import compare_with_truth
+from nearline.simulate.live_comparison import compare_live, is_live
 
 
 @click.command(
@@ -19,8 +20,16 @@ from nearline.simulate.comparison import compare_with_truth
 def truth(shop: Path, as_json: bool) -> None:
     """Compare what is published with SHOP, the folder that `simulate` wrote.
 
-    Sessions, bots, persons and the experiment's effects, each beside what is true.
+    Sessions, bots, persons and the experiment's effects, each beside what is true. Of
+    what `simulate --live` wrote: what personal answers are worth, beside the estimates.
     """
+    if is_live(shop):
+        found_live = compare_live(load_settings().published, shop)
+        if as_json:
+            print_json(found_live)
+        else:
+            click.echo(found_live.in_words())
+        return
     comparison = compare_with_truth(load_settings().published, shop)
     if as_json:
         found = asdict(comparison)

@@ -5,13 +5,13 @@ arms (or two effects) share every other event of a visit byte for byte. When vis
 and who makes them does not belong here.
 """
 
-from bisect import bisect
 from collections import deque
 from dataclasses import dataclass, field
 from random import Random
 
 from nearline.simulate.calendar import MINUTE, SECOND
 from nearline.simulate.catalogue import CURRENCY, Catalogue, Category, Item
+from nearline.simulate.choosing import choose_category, choose_item
 from nearline.simulate.experiment import EXPERIMENT_KEY
 from nearline.simulate.people import Consent, Device, Person
 from nearline.simulate.recording import Recorder, page_fields, sender_fields
@@ -19,8 +19,6 @@ from nearline.simulate.streams import cumulate, draw_between, draw_index, draw_l
 
 MOST_PAGES = 60
 _BROWSE_AGAIN_RATE = 0.25
-_FAVOURITE_BRAND_RATE = 0.45
-_OFF_INTEREST_RATE = 0.12
 _AWAY_RATE = 0.006
 _CONFIRMATION_SECONDS = 20
 
@@ -176,10 +174,10 @@ class Visit:
             self.recorder.record("consent", self.now, self.arrival)
             self.now += draw_between(self.rng.random(), 5, 2 * SECOND)
         if self.landing == "product":
-            category = self._choose_category()
-            self._look_at(category, self._choose_item(category))
+            category = choose_category(self.rng, self.catalogue, self.person)
+            self._look_at(category, choose_item(self.rng, self.person, category))
         elif self.landing == "category":
-            self._open_category(self._choose_category())
+            self._open_category(choose_category(self.rng, self.catalogue, self.person))
             self._leave_page(20)
         else:
             self._open_page("home", "/", "Home")
@@ -203,7 +201,7 @@ class Visit:
         """A list (category or search result), then products from it."""
         rng = self.rng
         random = rng.random
-        category = self._choose_category()
+        category = choose_category(self.rng, self.catalogue, self.person)
         if random() < 0.22:
             self._search(category)
         else:
@@ -216,7 +214,7 @@ class Visit:
             if seen and random() < _BROWSE_AGAIN_RATE:
                 self._look_at(*seen[int(random() * len(seen))])
                 continue
-            item = self._choose_item(category)
+            item = choose_item(self.rng, self.person, category)
             self.recorder.record("select_item", self.now, item.event_fields)
             self.now += 150 + int(random() * 400)
             self._look_at(category, item)
@@ -358,19 +356,3 @@ class Visit:
         self.now += 120 + int(random() * 900)
         if may_go_away and random() < _AWAY_RATE:
             self.now += (25 + int(random() * 35)) * MINUTE
-
-    def _choose_category(self) -> Category:
-        categories = self.catalogue.categories
-        if self.rng.random() < _OFF_INTEREST_RATE:
-            return categories[int(self.rng.random() * len(categories))]
-        place = draw_index(self.rng, self.person.category_shares)
-        return categories[self.person.categories[place]]
-
-    def _choose_item(self, category: Category) -> Item:
-        random = self.rng.random
-        if random() < _FAVOURITE_BRAND_RATE:
-            for brand in self.person.favourite_brands:
-                places = category.by_brand.get(brand)
-                if places:
-                    return category.items[places[int(random() ** 2 * len(places))]]
-        return category.items[bisect(category.popularity, random() * 0.999999)]

@@ -129,9 +129,9 @@ def prepare_folder(out: Path, *, force: bool) -> Path:
     return unfinished
 
 
-def publish_folder(unfinished: Path, out: Path) -> None:
-    """Moves what is written in place of what was there."""
-    for part in _PARTS:
+def publish_folder(unfinished: Path, out: Path, parts: Sequence[str] = _PARTS) -> None:
+    """Moves the parts that are written in place of what was there."""
+    for part in parts:
         if (out / part).exists():
             shutil.rmtree(out / part)
         (unfinished / part).rename(out / part)
