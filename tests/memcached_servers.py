@@ -1,6 +1,5 @@
 """A real Memcached server for tests, that may be halted and killed."""
 
-import signal
 import socket
 import subprocess
 import time
@@ -8,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.halting import Halting
 from tests.ports import free_port
 
 _START_SECONDS = 30
 
 
 @dataclass
-class MemcachedServer:
+class MemcachedServer(Halting):
     """One server on one port. It forgets everything with each start."""
 
     port: int
@@ -38,22 +38,6 @@ class MemcachedServer:
                 return
             except OSError:
                 time.sleep(0.02)
-
-    def kill(self) -> None:
-        if self._running is not None:
-            self._running.send_signal(signal.SIGKILL)
-            self._running.send_signal(signal.SIGCONT)
-            self._running.wait()
-            self._running = None
-
-    def halt(self) -> None:
-        """It takes connections and answers nothing, until `go_on`."""
-        assert self._running is not None
-        self._running.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        assert self._running is not None
-        self._running.send_signal(signal.SIGCONT)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Answers alike in all our HTTP services: JSON, problems, and which pages may read them."""
 
+import logging
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +18,7 @@ from nearline.browser_script import BrowserScript
 from nearline.collector.problems import Problem
 
 JSON = "application/json"
+RETRY_AFTER_SECONDS = 2.0
 
 _PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "POST, GET, HEAD, OPTIONS",
@@ -127,6 +130,23 @@ def script_answer(script: BrowserScript, request: Request) -> Response:
         content = script.gzipped
         headers["Content-Encoding"] = "gzip"
     return Response(content, media_type="text/javascript", headers=headers)
+
+
+def failure_answer(
+    logger: logging.Logger, path: str, failure: Exception, headers: Mapping[str, str]
+) -> Response:
+    """What is answered when we fail. Its message may quote the request, so the trace is
+    all that is told, and to the log alone."""
+    trace = "".join(traceback.format_tb(failure.__traceback__))
+    logger.error("%s failed (%s)\n%s", path, type(failure).__name__, trace)
+    problem = Problem(
+        503,
+        "it cannot be answered now",
+        None,
+        "try again after Retry-After seconds; see the server's log",
+        RETRY_AFTER_SECONDS,
+    )
+    return problem_answer(problem, headers)
 
 
 def add_error_answers(app: FastAPI, cors: Cors) -> None:

@@ -7,7 +7,6 @@ about a visitor is for its asker alone: it is never stored by what lies between.
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,9 +20,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nearline.collector.answers import (
+    RETRY_AFTER_SECONDS,
     Cors,
     NeverStored,
     add_error_answers,
+    failure_answer,
     json_answer,
     offline_app,
     problem_answer,
@@ -78,7 +79,6 @@ from nearline.settings import Settings, load_settings
 _LOGGER = logging.getLogger(__name__)
 
 _PRIVATE = {"Cache-Control": "no-store"}
-_RETRY_AFTER_SECONDS = 2.0
 _LONGEST_VISITOR = 512
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -395,19 +395,7 @@ def _handler(
         except Problem as problem:
             response = problem_answer(problem, headers)
         except Exception as problem:
-            # The message may quote the request, so the trace is all that is told.
-            trace = "".join(traceback.format_tb(problem.__traceback__))
-            _LOGGER.error("%s failed (%s)\n%s", path, type(problem).__name__, trace)
-            response = problem_answer(
-                Problem(
-                    503,
-                    "it cannot be answered now",
-                    None,
-                    "try again after Retry-After seconds; see the server's log",
-                    _RETRY_AFTER_SECONDS,
-                ),
-                headers,
-            )
+            response = failure_answer(_LOGGER, path, problem, headers)
         metrics.requests.labels(path, str(response.status_code)).inc()
         metrics.request_seconds.labels(path).observe(time.perf_counter() - started_at)
         return response
@@ -487,7 +475,7 @@ async def _keep_outcomes(
             "the event log cannot take outcomes now",
             None,
             "send the same outcomes, each with its event_id, after Retry-After seconds",
-            _RETRY_AFTER_SECONDS,
+            RETRY_AFTER_SECONDS,
         ) from None
     return {"accepted": len(records), "not_kept": 0}
 

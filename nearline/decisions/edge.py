@@ -11,7 +11,6 @@ may read it.
 import logging
 import re
 import time
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nearline.collector.answers import JSON, problem_answer
+from nearline.collector.answers import JSON, failure_answer, problem_answer
 from nearline.collector.problems import Problem
 from nearline.decisions.description import answers_variant
 from nearline.decisions.knowing import Page
@@ -50,7 +49,6 @@ GROUPS_HEADER = "X-Nearline-Groups"
 _PATH = "/v1/variants/{slot}"
 _VARY = f"{SEGMENT_HEADER}, {GROUPS_HEADER}"
 _VALID_SECONDS = 900
-_RETRY_AFTER_SECONDS = 2.0
 _ANYBODY = {"Access-Control-Allow-Origin": "*"}
 _NOT_KEPT = {"Cache-Control": "no-store"}
 _SEGMENT = re.compile(SEGMENT_PATTERN)
@@ -71,18 +69,7 @@ def add_variants(
         except Problem as problem:
             response = problem_answer(problem, _ANYBODY | _NOT_KEPT)
         except Exception as problem:
-            trace = "".join(traceback.format_tb(problem.__traceback__))
-            _LOGGER.error("%s failed (%s)\n%s", _PATH, type(problem).__name__, trace)
-            response = problem_answer(
-                Problem(
-                    503,
-                    "it cannot be answered now",
-                    None,
-                    "try again after Retry-After seconds; see the server's log",
-                    _RETRY_AFTER_SECONDS,
-                ),
-                _ANYBODY | _NOT_KEPT,
-            )
+            response = failure_answer(_LOGGER, _PATH, problem, _ANYBODY | _NOT_KEPT)
         metrics.requests.labels(_PATH, str(response.status_code)).inc()
         seconds = time.perf_counter() - started_at
         metrics.request_seconds.labels(_PATH).observe(seconds)
