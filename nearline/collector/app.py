@@ -42,6 +42,7 @@ from nearline.collector.segment import CALLS
 from nearline.collector.workers import settle_worker
 from nearline.collector.writing import LogWriter
 from nearline.events.contract import major_version, schema_file_name
+from nearline.experiments.browser import ASSIGNMENT
 from nearline.privacy.pseudonyms import load_pseudonymizer
 from nearline.settings import Settings, load_settings
 from nearline.tracker import TRACKER
@@ -137,6 +138,12 @@ def _add_receiving_routes(
             app.options(called, include_in_schema=False)(preflight)
 
 
+_A_SCRIPT: _Answers = {
+    200: {"content": {"text/javascript": {}}},
+    304: {"description": "The script is still the one of If-None-Match."},
+}
+
+
 def _add_reading_routes(app: FastAPI, writer: LogWriter, metrics: Metrics) -> None:
     async def index(request: Request) -> Response:
         """What this is and where to read on."""
@@ -176,6 +183,10 @@ def _add_reading_routes(app: FastAPI, writer: LogWriter, metrics: Metrics) -> No
         """The browser tracker."""
         return script_answer(TRACKER, request)
 
+    async def assignment_js(request: Request) -> Response:
+        """Who sees which variant of an experiment, for pages that assign themselves."""
+        return script_answer(ASSIGNMENT, request)
+
     async def schema(request: Request) -> Response:
         """JSON Schema of a version of the event contract."""
         version = request.path_params["version"]
@@ -198,11 +209,9 @@ def _add_reading_routes(app: FastAPI, writer: LogWriter, metrics: Metrics) -> No
         (
             "/v1/tracker.js",
             tracker_js,
-            {
-                200: {"content": {"text/javascript": {}}},
-                304: {"description": "The script is still the one of If-None-Match."},
-            },
+            _A_SCRIPT,
         ),
+        ("/v1/assignment.js", assignment_js, _A_SCRIPT),
         (
             "/v1/schemas/{version}.json",
             schema,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nearline.collector.config import CollectorConfig, Source
+from nearline.experiments.browser import ASSIGNMENT
 from nearline.settings import Settings
 from nearline.tracker import TRACKER
 from tests.unit.collector.receiving import Collector
@@ -370,6 +371,13 @@ class TestReading:
             "GET", "/v1/tracker.js", headers={"If-None-Match": TRACKER.etag}
         )
         assert (again.status_code, again.content) == (304, b"")
+
+    def test_pages_that_assign_themselves_get_the_script_for_it(
+        self, collector: Collector
+    ) -> None:
+        response = collector.get("/v1/assignment.js")
+        assert response.content == ASSIGNMENT.content
+        assert response.headers["content-type"].startswith("text/javascript")
 
     def test_every_version_of_the_contract_is_published(
         self, collector: Collector
