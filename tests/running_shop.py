@@ -16,6 +16,7 @@ from nearline.log import open_log
 from nearline.settings import Settings
 from tests.pipeline import NEARLINE
 from tests.ports import free_port
+from tests.running_collector import PATIENCE
 
 _SECONDS_TO_START = 60
 _SECONDS_TO_STOP = 20
@@ -60,7 +61,7 @@ def running_shop(home: Path) -> Iterator[RunningShop]:
     port = free_port()
     process = subprocess.Popen(
         [str(NEARLINE), "demo-shop", "--port", str(port)],
-        env={**os.environ, "NEARLINE_HOME": str(home)},
+        env={**os.environ, "NEARLINE_HOME": str(home), **PATIENCE},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -61,7 +61,7 @@ class Watched:
             "data-nearline-answer"
         )
 
-    def reasons(self, slot: str) -> list[str]:
+    def reasons(self, slot: str = "home_carousel") -> list[str]:
         return self.page.locator(f"[data-nearline-slot={slot}] .why").all_inner_texts()
 
 
