@@ -49,7 +49,7 @@ from nearline.decisions.stages import Failure, Stage, StageError
 from nearline.decisions.vocabulary import PERSON_SERVICE, SERVICE
 from nearline.errors import InputError
 from nearline.experiments.registry import registry_files
-from nearline.file_stamps import file_stamp
+from nearline.file_stamps import FileStamp, file_stamp
 from nearline.privacy.pseudonyms import Pseudonymizer
 from nearline.privacy.suppression import suppressed_keys
 from nearline.propensity.scoring import PropensityScorer, Score
@@ -172,9 +172,12 @@ class Decider:
         self.learnt = LearntFiles()
         self._showings = showings or open_showings(settings)
         self._pending = PendingBlocks(settings)
-        self._suppression: Any = None
+        self._suppression: FileStamp | None = None
         self._suppressed: frozenset[str] = frozenset()
         self._has_to_forget = False
+        # From the first answer on.
+        self._follow_suppression()
+        self._is_whole = False
         self._clock = clock
         self._ticks = ticks
         self._make_rng = make_rng
@@ -226,11 +229,9 @@ class Decider:
             source.close()
 
     def refresh(self) -> None:
-        """One look at what may have been replaced: models, sales, policies, lists of
-        who is suppressed."""
-        self.lists.refresh()
-        for key in TARGETS:
-            self._scorer(key)
+        """One look at what may have been replaced: who is suppressed, policies, what
+        they follow, models, sales."""
+        self._follow_suppression()
         stamps = _stamps(self._settings)
         changes_at, now = self.policies.changes_at, self._clock()
         is_due = changes_at is not None and changes_at <= now
@@ -242,29 +243,38 @@ class Decider:
                 _LOGGER.warning("the policies before go on: %s", problem)
             else:
                 # What they ask for is there before they are.
-                self.learnt.refresh(_learnt_files(policies))
-                if self.features.is_open:
-                    self.features.open(_services(policies))
+                files = _learnt_files(policies) | _learnt_files(self.policies)
+                self.learnt.refresh(files)
+                self._is_whole = self.features.is_open and self.features.open(
+                    _services(policies)
+                )
                 self.policies = policies
         self.learnt.refresh(_learnt_files(self.policies))
-        self._follow_suppression()
+        self.lists.refresh()
+        for key in TARGETS:
+            self._scorer(key)
+        self._forget_suppressed()
 
     def _follow_suppression(self) -> None:
-        """Takes up who is suppressed, and forgets what they were shown."""
+        """Takes up who is suppressed."""
         stamp = file_stamp(self._settings.suppression)
         if stamp != self._suppression:
             self._suppressed = frozenset(suppressed_keys(self._settings, "visitor"))
             self._suppression = stamp
             self._has_to_forget = self._log is not None
-        if self._has_to_forget:
-            try:
-                forget_suppressed(self._settings, self._showings)
-            except Exception as problem:
-                # A store that is away; it is tried again, and the rest goes on.
-                kind = type(problem).__name__
-                _LOGGER.warning("suppressed visitors stay counted for now (%s)", kind)
-            else:
-                self._has_to_forget = False
+
+    def _forget_suppressed(self) -> None:
+        """Forgets what they were shown."""
+        if not self._has_to_forget:
+            return
+        try:
+            forget_suppressed(self._settings, self._showings)
+        except Exception as problem:
+            # A store that is away; it is tried again, and the rest goes on.
+            kind = type(problem).__name__
+            _LOGGER.warning("suppressed visitors stay counted for now (%s)", kind)
+        else:
+            self._has_to_forget = False
 
     def _forget_old(self) -> None:
         kept = kept_for(self.policies.capped())
@@ -535,14 +545,13 @@ class Decider:
 
     def _keep_up(self) -> None:
         opened_at = forgot_at = float("-inf")
-        is_whole = False
         while True:
             try:
                 self.refresh()
                 now = time.monotonic()
-                if not is_whole and now - opened_at > _RETRY_STORE_SECONDS:
+                if not self._is_whole and now - opened_at > _RETRY_STORE_SECONDS:
                     opened_at = now
-                    is_whole = self.features.open(_services(self.policies))
+                    self._is_whole = self.features.open(_services(self.policies))
                 if now - forgot_at > _FORGET_EVERY_SECONDS:
                     forgot_at = now
                     self._forget_old()

@@ -1,5 +1,6 @@
 """Learnt policies deciding: by the odds that they state, and what if there is no file."""
 
+import csv
 import json
 import logging
 from collections import Counter
@@ -10,10 +11,10 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from click.testing import CliRunner
 
-from nearline.bandits.evaluation import Contender, evaluate_policy
-from nearline.bandits.logged import logged_decisions
-from nearline.bandits.policies import Always, odds_among
+from nearline.bandits.command import evaluate
+from nearline.bandits.policies import odds_among
 from nearline.bandits.policy_files import read_policy_file
 from nearline.decisions.deciding import Choice, choose
 from nearline.decisions.decision_events import Sender, decision_record
@@ -84,7 +85,7 @@ def test_the_odds_that_are_logged_are_those_of_the_draws(
     shop, files = shop_of(tmp_path, learnt_file(kind))
     rng = np.random.default_rng(1)
     known = known_of(cart_item_count=1)
-    count = 20_000
+    count = 5_000
     found = [decide(shop, files, known, rng) for _ in range(count)]
     stated = odds_of(found[0])
     assert sum(stated.values()) == pytest.approx(1)
@@ -111,7 +112,7 @@ def test_a_policy_is_judged_rightly_on_what_was_decided_so(tmp_path: Path) -> No
     rates = {("", "a"): 0.1, ("", "b"): 0.3, ("engaged_user", "a"): 0.5,
              ("engaged_user", "b"): 0.2}  # fmt: skip
     rows = []
-    for number in range(4_000):
+    for number in range(2_500):
         segment = None if number % 2 else "engaged_user"
         known = known_of(f"v_{number:08}", primary_segment=segment)
         choice = decide(shop, files, known, rng)
@@ -120,22 +121,28 @@ def test_a_policy_is_judged_rightly_on_what_was_decided_so(tmp_path: Path) -> No
         assert said["segment"] == segment
         is_clicked = rng.random() < rates[segment or "", said["chosen"][0]]
         rows.append((said, segment or "", float(is_clicked)))
-    decisions = logged_decisions(
-        [said["chosen"][0] for said, _, _ in rows],
-        np.array([said["probability"] for said, _, _ in rows]),
-        np.array([reward for *_, reward in rows]),
-        candidates=[[one[0] for one in said["candidates"]] for said, _, _ in rows],
-        contexts=[segment for _, segment, _ in rows],
-    )
+    with (tmp_path / "decisions.csv").open("w") as file:
+        lines = csv.writer(file)
+        names = ("slot", "choice", "probability", "candidates", "segment", "won")
+        lines.writerow(names)
+        for said, segment, reward in rows:
+            candidates = "|".join(one[0] for one in said["candidates"])
+            (choice,) = said["chosen"]
+            odds = said["probability"]
+            lines.writerow(
+                (said["slot"], choice, odds, candidates, segment or "none", reward)
+            )
     for action, worth in (("a", 0.3), ("b", 0.25)):
-        found = evaluate_policy(decisions, Contender.ready(Always(action)))
-        assert found.problem is None
-        assert found.headline is not None
-        value = found.headline.value
-        assert value.ci_low is not None
-        assert value.ci_high is not None
-        assert value.ci_low < worth < value.ci_high
-        assert value.ci_high - value.ci_low < 0.1
+        arguments = (
+            f"--data {tmp_path / 'decisions.csv'} --policy always:{action} "
+            "--reward won --context segment --json"
+        )
+        done = CliRunner().invoke(evaluate, arguments.split())
+        found = json.loads(done.stdout)
+        assert found["problem"] is None
+        value = found["estimates"]["dr"]["value"]
+        assert value["ci_low"] < worth < value["ci_high"]
+        assert value["ci_high"] - value["ci_low"] < 0.15
 
 
 def test_who_cannot_be_measured_sees_the_likeliest(tmp_path: Path) -> None:

@@ -178,6 +178,15 @@ class TestCaps:
             showings.close()
             assert store.reads == [], "no policy here asks for features"
 
+    def test_who_was_suppressed_before_is_nobody_from_the_first_answer_on(
+        self, tmp_path: Path
+    ) -> None:
+        settings = settings_of(home_with(tmp_path, CAPPED))
+        suppress(settings, "visitor", ANNA, "opted_out", NOON)
+        with Asking(settings, LiteralFeatures()) as asking:
+            first = shown(asking)
+            assert (first["policy"], first["decision_id"]) == (None, None)
+
 
 class TestTriggers:
     @pytest.fixture
