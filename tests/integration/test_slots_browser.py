@@ -23,6 +23,7 @@ pytestmark = pytest.mark.services
 LONG = 20_000
 ALL = {"analytics": True, "personalization": True, "marketing": True}
 DEFAULT = "<p>Free delivery</p>"
+STYLE = ".far { height: 2000px } [data-nearline-slot] { min-height: 100px }"
 # A page that allows itself nothing but scripts of files, and no sink for markup.
 STRICT = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; "
@@ -63,6 +64,7 @@ def browser() -> Iterator[Browser]:
 def receiver() -> Iterator[Receiver]:
     with running_receiver() as receiver:
         receiver.slots["banner"] = answer("d_1", content={"text": "Your cart waits"})
+        receiver.pages["/style.css"] = STYLE
         yield receiver
 
 
@@ -139,6 +141,7 @@ def html(
     )
     return (
         f'<!doctype html><html lang="en"><head><title>Shop</title>{head}'
+        '<link rel="stylesheet" href="/style.css">'
         f'<script {how} src="/v1/slots.js" {written}></script>'
         f'<script async src="/v1/tracker.js" data-write-key="dev" '
         f'data-consent="{consent}"></script></head><body>{body}{after}</body></html>'
@@ -184,10 +187,7 @@ def test_a_shorter_content_keeps_the_space_of_the_default(
     visitor: Visitor, receiver: Receiver
 ) -> None:
     tall = "<p>One</p><p>Two</p><p>Three</p>"
-    receiver.pages["/"] = html(
-        banner(tall, "class=padded"),
-        head='<link rel="stylesheet" href="/style.css">',
-    )
+    receiver.pages["/"] = html(banner(tall, "class=padded"))
     receiver.pages["/style.css"] = ".padded { padding: 20px; border: 1px solid }"
     receiver.decide_hold = threading.Event()
     page = visitor.open()
@@ -221,13 +221,7 @@ def test_a_slow_answer_leaves_the_default_that_was_shown(
 def test_a_slow_answer_fills_what_the_reader_has_not_reached(
     visitor: Visitor, receiver: Receiver
 ) -> None:
-    receiver.pages["/"] = html(f'<div class="far">Far</div>{banner()}', budget=100, head=(
-        '<link rel="stylesheet" href="/style.css">'
-    ))  # fmt: skip
-    receiver.pages["/style.css"] = ".far { height: 2000px }"
-    receiver.decide_hold = threading.Event()
-    page = visitor.open()
-    wait_for(page, "default")
+    page = wait_at_the_top(visitor, receiver)
     receiver.decide_hold.set()
     wait_for(page, "filled")
     assert text_of(page) == "Your cart waits"
@@ -235,22 +229,27 @@ def test_a_slow_answer_fills_what_the_reader_has_not_reached(
     receiver.wait_for("slot_visible")
 
 
-def test_what_was_scrolled_past_is_not_changed_though_it_is_out_of_sight(
+def test_what_was_read_is_not_changed_though_it_is_out_of_sight_again(
     visitor: Visitor, receiver: Receiver
 ) -> None:
-    receiver.pages["/"] = html(f'{banner()}<div class="far">Far</div>', budget=100, head=(
-        '<link rel="stylesheet" href="/style.css">'
-    ))  # fmt: skip
-    receiver.pages["/style.css"] = ".far { height: 2000px }"
+    page = wait_at_the_top(visitor, receiver)
+    for place in (2_000, 0):
+        page.evaluate("(place) => scrollTo(0, place)", place)
+        page.evaluate(TWO_FRAMES)
+    with page.expect_response("**/v1/decide*"):
+        receiver.decide_hold.set()
+    page.evaluate(TWO_FRAMES)
+    assert text_of(page) == "Free delivery"
+
+
+def wait_at_the_top(visitor: Visitor, receiver: Receiver) -> Page:
+    """A page whose slot is far below and shows its default; the answer is held back."""
+    receiver.pages["/"] = html(f'<div class="far">Far</div>{banner()}', budget=100)
     receiver.decide_hold = threading.Event()
     page = visitor.open()
     wait_for(page, "default")
     page.evaluate(TWO_FRAMES)
-    page.evaluate("scrollTo(0, 1500)")
-    with page.expect_response("**/v1/decide*"):
-        receiver.decide_hold.set()
-    page.evaluate(TWO_FRAMES)
-    assert page.evaluate("frames_drawn.filter(Boolean)") == ["Free delivery"]
+    return page
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
@@ -290,8 +289,7 @@ def test_a_damaged_answer_leaves_the_default(
 def test_a_late_script_with_a_guard_in_the_style_sheet_shows_no_default_first(
     visitor: Visitor, receiver: Receiver
 ) -> None:
-    head = '<link rel="stylesheet" href="/style.css">'
-    receiver.pages["/"] = html(banner(), how="async", head=head)
+    receiver.pages["/"] = html(banner(), how="async")
     receiver.pages["/style.css"] = guard("20s")
     page = visitor.open()
     wait_for(page, "filled")
@@ -371,10 +369,7 @@ def test_nothing_is_asked_before_consent_and_the_default_stands(
     far = (
         f'{banner()}<div class="far"></div><div data-nearline-slot="list">Popular</div>'
     )
-    receiver.pages["/"] = html(
-        far, consent="required", head='<link rel="stylesheet" href="/style.css">'
-    )
-    receiver.pages["/style.css"] = ".far { height: 2000px }"
+    receiver.pages["/"] = html(far, consent="required")
     receiver.slots["list"] = answer("d_2", "items", None, items=listed("sku_1"))
     page = visitor.open()
     wait_for(page, "default")
@@ -580,17 +575,11 @@ def test_a_page_may_render_itself_and_may_leave_the_default(
 # What is told
 
 
-FAR = ".far { height: 2000px } [data-nearline-slot] { min-height: 100px }"
-
-
 def test_a_slot_is_told_as_seen_once_it_was_scrolled_to_and_only_once(
     visitor: Visitor, receiver: Receiver
 ) -> None:
-    receiver.pages["/"] = html(
-        f'<div class="far">Far</div>{banner()}<div class="far">Far</div>',
-        head='<link rel="stylesheet" href="/style.css">',
-    )
-    receiver.pages["/style.css"] = FAR
+    far = '<div class="far">Far</div>'
+    receiver.pages["/"] = html(f"{far}{banner()}{far}")
     page = visitor.open()
     wait_for(page, "filled")
     # A second and more at the top, and below half of it.
