@@ -154,6 +154,22 @@ def changes(
                 )
 
 
+def gone(
+    definitions: Iterable[ExperimentDefinition],
+    before: Mapping[str, Noted],
+    now: datetime,
+) -> Iterator[FileProblem]:
+    """What ran and is defined no more: nobody could say later what it was about."""
+    there = {one.key for one in definitions}
+    for key, known in sorted(before.items()):
+        if key not in there and known.begun(now):
+            yield FileProblem(
+                f"{key}.yml",
+                "",
+                "is gone, and the experiment ran; put it back, and stop or decide it",
+            )
+
+
 def _changes_of_phase(
     file: str,
     number: int,

@@ -26,6 +26,7 @@ from nearline.experiments.definitions import (
 from nearline.experiments.journal import (
     JOURNAL_FILE,
     changes,
+    gone,
     note_definitions,
     read_journal,
 )
@@ -183,6 +184,22 @@ def load_running(settings: Settings, now: datetime) -> dict[str, Registered]:
     return found
 
 
+def changes_of_running(
+    settings: Settings, definitions: Iterable[ExperimentDefinition], now: datetime
+) -> tuple[FileProblem, ...]:
+    """How definitions are not what ran here."""
+    journal = read_journal(settings.experiment_state / JOURNAL_FILE)
+    return tuple(changes(definitions, journal, now))
+
+
+def gone_experiments(
+    settings: Settings, definitions: Iterable[ExperimentDefinition], now: datetime
+) -> tuple[FileProblem, ...]:
+    """What ran here and has no definition any more."""
+    journal = read_journal(settings.experiment_state / JOURNAL_FILE)
+    return tuple(gone(definitions, journal, now))
+
+
 def note_running(
     settings: Settings, definitions: Iterable[ExperimentDefinition], now: datetime
 ) -> int:
@@ -192,11 +209,10 @@ def note_running(
         FileError: one is not what ran.
     """
     definitions = tuple(definitions)
-    journal = settings.experiment_state / JOURNAL_FILE
-    problems = tuple(changes(definitions, read_journal(journal), now))
+    problems = changes_of_running(settings, definitions, now)
     if problems:
         raise FileError(problems)
-    return note_definitions(journal, definitions, now)
+    return note_definitions(settings.experiment_state / JOURNAL_FILE, definitions, now)
 
 
 def _unknown_variants(

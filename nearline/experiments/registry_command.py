@@ -31,12 +31,18 @@ def check(folder: Path | None, as_json: bool) -> None:
     Without FOLDER: those of NEARLINE_EXPERIMENTS, by default dbt_project/experiments. Every
     mistake is listed with its file, field and fix, and the exit code is then 2. What is
     without mistakes is noted in $NEARLINE_HOME/experiments: weights, salt, metrics and the
-    rest of an experiment that runs change by a new phase or not at all.
+    rest of an experiment that runs change by a new phase or not at all. Of another FOLDER
+    nothing is noted.
     """
     from nearline.decisions.vocabulary import known_segments
     from nearline.experiments.definition_check import unknown_names
     from nearline.experiments.metrics import load_metrics
-    from nearline.experiments.registry import load_registry, note_running
+    from nearline.experiments.registry import (
+        changes_of_running,
+        gone_experiments,
+        load_registry,
+        note_running,
+    )
     from nearline.yaml_forms import FileError
 
     settings, now = _settings(folder), datetime.now(UTC)
@@ -49,7 +55,10 @@ def check(folder: Path | None, as_json: bool) -> None:
         problems = tuple(
             unknown_names(definitions, names, known_segments(settings.dbt_project))
         )
-        if not problems:
+        problems += changes_of_running(settings, definitions, now)
+        if folder is None:
+            problems += gone_experiments(settings, definitions, now)
+        if folder is None and not problems:
             note_running(settings, definitions, now)
     except FileError as problem:
         problems = problem.problems

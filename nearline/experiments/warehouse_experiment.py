@@ -8,7 +8,7 @@ checks that sums allow. Not here: the statistics (`analysis`, `checks`), what a 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -305,13 +305,10 @@ def analyse(
         )
         weights = None
     horizon = _horizon(definition, sum(counts.values()), findings)
-    arms, layouts = [], {}
-    for metric in chosen:
-        made = _metric_arms(
-            metric, tables, counts, since, is_adjusted=definition is not None
-        )
-        arms.append(made)
-        layouts[metric.name] = made.layout
+    data = experiment_data(
+        tables, chosen, is_adjusted=definition is not None, since=since
+    )
+    arms = data.metrics
     question = Question(
         control=None if definition is None else definition.control,
         weights=weights,
@@ -329,7 +326,8 @@ def analyse(
     checks = () if findings else tuple(_checks(tables, chosen, arms, weights, since))
     checks += tuple(_checks_of_exposures(tables, definition))
     answered = answer(
-        ExperimentData(counts, tuple(arms), tuple(findings), checks), question
+        replace(data, unit_counts=counts, findings=tuple(findings), checks=checks),
+        question,
     )
     concluded = conclude(answered, question)
     if definition is not None:
@@ -339,10 +337,28 @@ def analyse(
         definition,
         tuple(chosen),
         question,
-        layouts,
+        {one.name: one.layout for one in arms},
         answered,
         concluded,
         since,
+    )
+
+
+def experiment_data(
+    tables: ExperimentTables,
+    metrics: Sequence[ExperimentMetric],
+    *,
+    is_adjusted: bool,
+    since: date | None = None,
+) -> ExperimentData:
+    """The sums of each metric by arm, the first metric the primary one; no checks."""
+    counts = _unit_counts(tables, since)
+    return ExperimentData(
+        counts,
+        tuple(
+            _metric_arms(metric, tables, since, is_adjusted=is_adjusted)
+            for metric in metrics
+        ),
     )
 
 
@@ -426,7 +442,6 @@ def _horizon(
 def _metric_arms(
     metric: ExperimentMetric,
     tables: ExperimentTables,
-    counts: Mapping[str, int],
     since: date | None,
     *,
     is_adjusted: bool,

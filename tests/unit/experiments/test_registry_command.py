@@ -84,6 +84,32 @@ def test_a_change_of_what_runs_is_refused_by_the_next_check(files: Path) -> None
     assert run("check").exit_code == 0
 
 
+def test_an_experiment_that_ran_cannot_go_without_a_word(files: Path) -> None:
+    path = written(files)
+    later = written(files, "later", starts_at=datetime(2099, 1, 1))
+    run("check")
+    path.unlink()
+    later.unlink()
+    done = run("check")
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "error: banner.yml: is gone, and the experiment ran; put it back, and stop or "
+        "decide it\n",
+    )
+
+
+def test_of_another_folder_nothing_is_noted(files: Path, tmp_path: Path) -> None:
+    written(files)
+    run("check")
+    others = tmp_path / "others"
+    written(others, "new")
+    assert run("check", str(others)).exit_code == 0
+    written(others, "new", salt="else")
+    assert run("check", str(others)).exit_code == 0
+    written(others, salt="else")
+    assert run("check", str(others)).exit_code == 2
+
+
 def test_a_folder_that_is_given_is_checked_in_place_of_the_own(
     files: Path, tmp_path: Path
 ) -> None:
