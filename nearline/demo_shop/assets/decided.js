@@ -13,10 +13,11 @@
     general: "for this page",
     popular: "for everybody",
     default: "for everybody",
+    none: "as the page has it",
   };
 
   const AWAY = {
-    store_unavailable: "what is known of you is still being opened",
+    store_unavailable: "what is known of you cannot be read yet",
     store_slow: "what is known of you came too late",
     model_unavailable: "there is no recommender yet",
     model_slow: "the list came too late",
