@@ -548,6 +548,8 @@ class _Reading:
                 + ", ".join(definition.all_variants),
             )
         standing = registered.standing
+        # What is kept of a shared answer was made as the experiment stood then.
+        self._versions.append(repr(standing))
         if standing.changes_at is not None:
             self.changes_at = min(
                 standing.changes_at, self.changes_at or standing.changes_at

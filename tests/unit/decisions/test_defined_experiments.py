@@ -107,6 +107,17 @@ def test_what_was_decided_is_shown_to_everybody_and_measured_no_more(
     assert set(shares(load_policies(settings, NOON))) == {("as_is", False)}
 
 
+def test_shared_answers_that_were_kept_are_of_how_it_stood(settings: Settings) -> None:
+    written(files(settings), starts_at=NOON, stops_at=APRIL)
+    versions = [
+        load_policies(settings, moment).version for moment in (MARCH, NOON, APRIL)
+    ]
+    assert load_policies(settings, APRIL).version == versions[-1]
+    decide(settings, "banner")
+    versions.append(load_policies(settings, APRIL).version)
+    assert len(set(versions)) == 4
+
+
 def test_only_whom_the_definition_lets_in_has_an_arm(settings: Settings) -> None:
     written(
         files(settings),
