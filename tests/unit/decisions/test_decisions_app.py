@@ -15,6 +15,7 @@ from nearline.decisions.answers import (
     SegmentsAnswer,
 )
 from nearline.decisions.applications import Application, Applications
+from nearline.decisions.browser import SLOTS
 from nearline.events import Event
 from nearline.models.registry import version_folder
 from nearline.privacy.pseudonyms import load_pseudonymizer
@@ -466,3 +467,14 @@ def test_a_wrong_request_is_told_its_field_and_never_its_value(
     assert set(response.json()) == {"error", "field", "fix"}
     assert "jane" not in response.text
     assert "Bad" not in response.text
+
+
+def test_the_script_of_pages_is_cached_by_its_content(bare: Asking) -> None:
+    path = "/v1/slots.js"
+    served = bare.request("GET", path)
+    assert served.content == SLOTS.content
+    assert served.headers["content-encoding"] == "gzip"
+    assert served.headers["content-type"].startswith("text/javascript")
+    assert served.headers["cache-control"] == "public, max-age=3600"
+    again = bare.request("GET", path, headers={"If-None-Match": served.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
