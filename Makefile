@@ -54,7 +54,7 @@ demo: setup ## Make a shop, run everything on it, compare with its truth
 test: setup-dev ## Run the tests that need no server
 	@$(PYTEST) -m "not services"
 
-test-services: setup-dev ## Install a browser, Redis, Java and Kafka, and run the tests that need them
+test-services: setup-dev ## Install a browser, Redis, Memcached, nginx, Java and Kafka, and run the tests that need them
 	@tests/services/install.sh
 	@$(PYTEST) -m services
 
@@ -68,7 +68,7 @@ format: setup-dev ## Put the code in shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup-dev ## Measure a run, the door, growing history, identity, sources, features, recommendations and triggers; rewrite docs/benchmarks*.md
+bench: setup-dev ## Measure a run, the door, growing history, identity, sources, features, recommendations, triggers and decisions; rewrite docs/benchmarks*.md
 	@$(BIN)/python -m tests.benchmarks.run
 	@tests/services/install.sh
 	@$(BIN)/python -m tests.benchmarks.door
@@ -76,6 +76,7 @@ bench: setup-dev ## Measure a run, the door, growing history, identity, sources,
 	@$(BIN)/python -m tests.benchmarks.features
 	@$(BIN)/python -m tests.benchmarks.recommendations
 	@$(BIN)/python -m tests.benchmarks.triggers
+	@$(BIN)/python -m tests.benchmarks.decisions
 
 dagster: setup ## Open the asset graph at http://localhost:3000
 	@$(BIN)/python -c 'from orchestration.run import prepare_environment; from nearline.settings import load_settings; prepare_environment(load_settings())'

@@ -79,7 +79,7 @@ class _LazyGroup(click.Group):
             ("deadletters", "List, show, mend and replay refused events."),
             ("run", "Raw events to tables, features, results and pages."),
             ("live", "Keep online features seconds behind the events."),
-            ("up", "Run collector, live features and the run together."),
+            ("up", "Run collector, live features, decisions and the run together."),
             ("serve", "Answer what to show whom, over HTTP."),
             ("decide", "Show what a visitor would see now, and why."),
             ("policy", "Check policies; judge and learn them by the log."),

@@ -68,6 +68,21 @@ class Settings(BaseSettings):
     decision_ranking_seconds: float = Field(default=0.1, gt=0)
     """How long a decision waits for its lists; then it shows what is popular."""
 
+    decision_state_seconds: float = Field(default=0.03, gt=0)
+    """How long a decision waits for what was shown before, and for what triggers have to
+    say; then it goes without."""
+    response_cache: Literal["none", "memory", "memcached", "redis"] = "memory"
+    """Where answers that many visitors share are kept; `memory` is each worker's own."""
+    response_cache_address: SecretStr | None = None
+    """`memcached`: `host:port`, several with commas, by default localhost:11211. `redis`:
+    an address in the form of `redis_url`, and by default that one."""
+    response_cache_prefix: str = Field(
+        default="nearline", pattern=r"^[A-Za-z0-9_.-]{1,64}$"
+    )
+    """Keys begin with it: two installations that share a server need one each."""
+    response_cache_seconds: float = Field(default=0.02, gt=0)
+    """How long an answer waits for what is kept; then it is made."""
+
     audience_secret: SecretStr | None = None
     """Signs the batches that `nearline audience export --to webhook` posts."""
 
@@ -114,6 +129,11 @@ class Settings(BaseSettings):
     @property
     def policy_folder(self) -> Path:
         return self.policies or self.home / "policies"
+
+    @property
+    def showings(self) -> Path:
+        """Counts for frequency caps, where no Redis holds them."""
+        return self.home / "decision_state" / "shown.sqlite"
 
     @property
     def raw(self) -> Path:

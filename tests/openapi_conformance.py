@@ -31,8 +31,11 @@ def described_operations(document: Any) -> set[tuple[str, str]]:
     }
 
 
-def check_conformance(operation: Any, examples: int, key: str | None) -> None:
-    """Sends good and bad requests; with `key`, so that they get past the first check."""
+def check_conformance(
+    operation: Any, examples: int, key: str | None, **path_parameters: str
+) -> None:
+    """Sends good and bad requests; with `key` and parts of the path that there are, so
+    that they get past the first checks."""
 
     @given(operation.as_strategy() | operation.as_strategy(GenerationMode.NEGATIVE))
     @settings(
@@ -41,6 +44,8 @@ def check_conformance(operation: Any, examples: int, key: str | None) -> None:
     def conforms(case: Any) -> None:
         if key is not None:
             case.headers = {**(case.headers or {}), "X-Nearline-Key": key}
+        if path_parameters:
+            case.path_parameters = dict(path_parameters)
         case.call_and_validate(checks=CHECKS)
 
     conforms()

@@ -1,6 +1,5 @@
 """Real Redis servers for tests: alone, behind a password, as replicas, as a cluster."""
 
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,13 +9,14 @@ from pathlib import Path
 
 import redis
 
+from tests.halting import Halting
 from tests.ports import free_ports
 
 _START_SECONDS = 30
 
 
 @dataclass
-class RedisServer:
+class RedisServer(Halting):
     """One server on one port. It keeps what it acknowledged in `folder` over kills."""
 
     folder: Path
@@ -56,23 +56,6 @@ class RedisServer:
                 assert self._running.poll() is None, "redis-server ended"
                 assert time.monotonic() < end, "redis-server does not answer"
                 time.sleep(0.02)
-
-    def kill(self) -> None:
-        """SIGKILL: nothing is flushed, nobody is told."""
-        if self._running is not None:
-            self._running.send_signal(signal.SIGKILL)
-            self._running.send_signal(signal.SIGCONT)
-            self._running.wait()
-            self._running = None
-
-    def halt(self) -> None:
-        """It takes connections and answers nothing, until `go_on`."""
-        assert self._running is not None
-        self._running.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        assert self._running is not None
-        self._running.send_signal(signal.SIGCONT)
 
 
 def _answers(client: redis.Redis) -> bool:

@@ -242,6 +242,20 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
             _BOOL,
         ),
     },
+    "fct_shown_items": {
+        **_columns(
+            "shown_item_id decision_id slot visitor_id person_id item_id", _TEXT
+        ),
+        **_columns("decided_at exposed_at", _TIME),
+        "decision_date": _DATE,
+        **_columns("recommender_version place", _INT),
+        **_columns("score place_probability", _REAL),
+        **_columns(
+            "is_explored is_viewed is_carted is_bought is_outcome_complete "
+            "has_personalization_consent is_bot",
+            _BOOL,
+        ),
+    },
     "fct_daily_metrics": {
         "metric_date": _DATE,
         **_columns("channel device_class segment", _TEXT),
@@ -722,6 +736,7 @@ def release_tables() -> Tables:
             }
         ],
         "fct_decisions": [],
+        "fct_shown_items": [],
         "fct_daily_metrics": [
             {
                 "metric_date": DAY,

@@ -79,4 +79,31 @@ DECISION_SUITES = (
             ),
         ),
     ),
+    Suite(
+        "fct_shown_items",
+        (
+            # What the worth of a recommender is read from.
+            has_columns(
+                {
+                    "person_id": Family.TEXT,
+                    "recommender_version": Family.INTEGER,
+                    "item_id": Family.TEXT,
+                    "is_explored": Family.BOOLEAN,
+                    "is_viewed": Family.BOOLEAN,
+                    "is_carted": Family.BOOLEAN,
+                    "is_bought": Family.BOOLEAN,
+                    "is_outcome_complete": Family.BOOLEAN,
+                    "has_personalization_consent": Family.BOOLEAN,
+                    "is_bot": Family.BOOLEAN,
+                }
+            ),
+            *key("shown_item_id"),
+            not_null("item_id"),
+            not_null("is_explored"),
+            not_null("is_outcome_complete"),
+            between("place_probability", 0, 1),
+            refers_to("decision_id", "fct_decisions", "decision_id"),
+            refers_to("person_id", "dim_persons"),
+        ),
+    ),
 )

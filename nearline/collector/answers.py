@@ -1,18 +1,23 @@
 """Answers alike in all our HTTP services: JSON, problems, and which pages may read them."""
 
+import logging
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nearline.collector.problems import Problem
 
 JSON = "application/json"
+RETRY_AFTER_SECONDS = 2.0
 
 _PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "POST, GET, HEAD, OPTIONS",
@@ -58,6 +63,23 @@ class Cors:
         return Response(status_code=204, headers=headers | _PREFLIGHT_HEADERS)
 
 
+class NeverStored:
+    """Of an application: an answer that does not say by whom it may be stored says that
+    nobody may. So what is private stays so by what was forgotten, too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, tell if scope["type"] == "http" else send)
+
+
 def offline_app(title: str, description: str, lifespan: Any) -> FastAPI:
     """An application whose `/docs` ask nobody else for anything."""
     app: FastAPI = FastAPIOffline(
@@ -84,6 +106,23 @@ def problem_answer(problem: Problem, headers: Mapping[str, str]) -> Response:
         media_type=JSON,
         headers={**headers, **problem.headers()},
     )
+
+
+def failure_answer(
+    logger: logging.Logger, path: str, failure: Exception, headers: Mapping[str, str]
+) -> Response:
+    """What is answered when we fail. Its message may quote the request, so the trace is
+    all that is told, and to the log alone."""
+    trace = "".join(traceback.format_tb(failure.__traceback__))
+    logger.error("%s failed (%s)\n%s", path, type(failure).__name__, trace)
+    problem = Problem(
+        503,
+        "it cannot be answered now",
+        None,
+        "try again after Retry-After seconds; see the server's log",
+        RETRY_AFTER_SECONDS,
+    )
+    return problem_answer(problem, headers)
 
 
 def add_error_answers(app: FastAPI, cors: Cors) -> None:

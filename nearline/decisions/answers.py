@@ -9,10 +9,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nearline.decisions.deciding import Choice
 from nearline.decisions.decision_events import models_of
 from nearline.decisions.service import Decided, Decision
 from nearline.decisions.vocabulary import SERVICE
 from nearline.propensity.scoring import Score
+from nearline.triggers.messages import written
+from nearline.triggers.moments import milliseconds
 
 WORDS_OF_FALLBACKS: Mapping[str, str] = {
     "store_unavailable": "the online store does not answer",
@@ -21,6 +24,10 @@ WORDS_OF_FALLBACKS: Mapping[str, str] = {
     "model_slow": "the list took too long to make",
     "model_failed": "the list could not be made",
     "nothing_eligible": "the rules leave no item",
+    "caps_unavailable": "what was shown before cannot be counted",
+    "caps_slow": "counting what was shown before took too long",
+    "triggers_unavailable": "what triggers have to say cannot be read",
+    "triggers_slow": "reading what triggers have to say took too long",
     "overloaded": "more is asked than can be answered now",
     "unknown_slot": "no policy file has this slot",
 }
@@ -56,6 +63,17 @@ class ContentAnswer(AnswerForm):
     items: list[ItemAnswer] = []
 
 
+class MessageAnswer(AnswerForm):
+    """The message of a trigger that the content is shown for, and what it is about.
+
+    `data` has items and counts; nothing of a person.
+    """
+
+    message_id: str
+    data: dict[str, Any]
+    expires_at: str
+
+
 class SlotAnswer(AnswerForm):
     """What a slot shows and why. Send `decision_id` along with what comes of it.
 
@@ -75,6 +93,8 @@ class SlotAnswer(AnswerForm):
     probability: float
     is_explored: bool
     trigger: str | None
+    message: MessageAnswer | None
+    learnt: str | None
     models: dict[str, int]
 
 
@@ -109,6 +129,64 @@ class RecommendAnswer(AnswerForm):
     versions: VersionsAnswer
     freshness: FreshnessAnswer
     latency_ms: float
+
+
+class SharedItemAnswer(AnswerForm):
+    """An item in its place."""
+
+    item_id: str
+    reason: str
+    sources: list[str]
+
+
+class SharedContentAnswer(AnswerForm):
+    """What to show: a message or banner with its content, items, or nothing."""
+
+    kind: Literal["message", "banner", "items", "none"]
+    block: str | None
+    content: dict[str, Any]
+    items: list[SharedItemAnswer]
+
+
+class VariantAnswer(AnswerForm):
+    """What a slot shows to everybody of a segment, on a page, in these groups.
+
+    There is no decision of one person in it, so no id and no odds. `groups` are the
+    policies' that compare visitors, `arms` those of experiments that it was chosen in.
+    """
+
+    slot: str
+    segment: str | None
+    groups: dict[str, str]
+    content: SharedContentAnswer
+    reason: str
+    answer: Answered
+    fallback: str | None
+    policy: str | None
+    policy_version: str | None
+    arms: dict[str, str]
+    hold_out: bool
+    models: dict[str, int]
+
+
+class VariantOfVisitor(AnswerForm):
+    """Where a slot's variant is; `path` is null where the slot has none to share."""
+
+    path: str | None
+
+
+class VariantsAnswer(AnswerForm):
+    """Which variants a visitor sees. Private: do not keep it for others.
+
+    `segment` and `groups` (empty: none) are what an edge may be told in their stead, for
+    `valid_seconds`. `fallback` says why nothing is known, if something was away.
+    """
+
+    slots: dict[str, VariantOfVisitor]
+    segment: str
+    groups: str
+    valid_seconds: int
+    fallback: str | None
 
 
 class ScoreOfTarget(AnswerForm):
@@ -163,6 +241,8 @@ ANSWERS: tuple[type[AnswerForm], ...] = (
     ScoreAnswer,
     SegmentsAnswer,
     OutcomesAnswer,
+    VariantsAnswer,
+    VariantAnswer,
     ProblemAnswer,
 )
 
@@ -197,12 +277,11 @@ def score_answer(scores: Mapping[str, Score]) -> dict[str, Any]:
 def slot_answer(decision: Decision) -> dict[str, Any]:
     """What one slot shows."""
     choice = decision.choice
-    block = choice.block
-    kind = block.kind if block is not None else "items" if choice.items else "none"
+    block, message = choice.block, choice.message
     return {
         "decision_id": decision.decision_id,
         "content": {
-            "kind": kind,
+            "kind": kind_of(choice),
             "block": None if block is None else block.name,
             "content": {} if block is None else dict(block.content),
             "items": [
@@ -227,9 +306,24 @@ def slot_answer(decision: Decision) -> dict[str, Any]:
         "hold_out": choice.is_held_out,
         "probability": choice.probability,
         "is_explored": choice.is_explored,
-        "trigger": None,
+        "trigger": None if message is None else message.trigger,
+        "message": None
+        if message is None
+        else {
+            "message_id": message.message_id,
+            "data": dict(message.data),
+            "expires_at": written(milliseconds(message.expires_at)),
+        },
+        "learnt": choice.learnt,
         "models": models_of(choice),
     }
+
+
+def kind_of(choice: Choice) -> str:
+    """What a choice shows: the kind of its block, a list of items, or nothing."""
+    if choice.block is not None:
+        return choice.block.kind
+    return "items" if choice.items else "none"
 
 
 def _about(decided: Decided) -> dict[str, Any]:

@@ -7,7 +7,6 @@ about a visitor is for its asker alone: it is never stored by what lies between.
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,8 +20,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nearline.collector.answers import (
+    RETRY_AFTER_SECONDS,
     Cors,
+    NeverStored,
     add_error_answers,
+    failure_answer,
     json_answer,
     offline_app,
     problem_answer,
@@ -49,6 +51,7 @@ from nearline.decisions.description import (
     takes,
     takes_visitor,
 )
+from nearline.decisions.edge import add_variants, variants_answer
 from nearline.decisions.metrics import DecisionMetrics
 from nearline.decisions.policies import Listing
 from nearline.decisions.requests import (
@@ -58,10 +61,13 @@ from nearline.decisions.requests import (
     RecommendForm,
     RequestForm,
     ScoreForm,
+    VariantsForm,
     checked,
 )
+from nearline.decisions.response_cache import open_response_cache
 from nearline.decisions.segments import read_segments
 from nearline.decisions.service import Asker, Decider
+from nearline.decisions.sharing import SharedAnswers
 from nearline.errors import InputError
 from nearline.log.protocol import LogUnavailableError
 from nearline.privacy.consents import PURPOSES, Purpose
@@ -71,7 +77,6 @@ from nearline.settings import Settings, load_settings
 _LOGGER = logging.getLogger(__name__)
 
 _PRIVATE = {"Cache-Control": "no-store"}
-_RETRY_AFTER_SECONDS = 2.0
 _LONGEST_VISITOR = 512
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -102,6 +107,7 @@ def create_app(
         yield
         await service.log.close()
         await service.writer.close()
+        await service.shared.close()
         service.decider.close()
 
     app = offline_app(
@@ -111,6 +117,8 @@ def create_app(
     )
     cors = Cors(service.applications.allows_origin)
     add_error_answers(app, cors)
+    app.add_middleware(NeverStored)
+    add_variants(app, service.shared, service.decider, service.metrics)
     _add_asking_routes(app, service, cors)
     _add_segments(app, service, cors)
     _add_reading_routes(app, service)
@@ -137,6 +145,7 @@ class _Service:
     writer: LogWriter
     log: DecisionLog
     decider: Decider
+    shared: SharedAnswers
     clock: Callable[[], datetime]
 
     @classmethod
@@ -178,6 +187,13 @@ class _Service:
             writer=writer,
             log=log,
             decider=decider,
+            shared=SharedAnswers(
+                decider,
+                open_response_cache(settings),
+                metrics,
+                clock,
+                settings.response_cache_seconds,
+            ),
             clock=clock,
         )
 
@@ -241,13 +257,17 @@ def _add_asking_routes(app: FastAPI, service: _Service, cors: Cors) -> None:
     async def decide(
         application: Application, form: DecideForm, request: Request
     ) -> dict[str, Any]:
-        most = service.applications.max_slots
-        if len(set(form.slots)) > most:
-            raise Problem(
-                400, f"there are more than {most} slots", "slots", "ask in two requests"
-            )
+        _check_count(service, form.slots)
         asker = service.asker(application, form.visitor, form.context, request)
         return decide_answer(await service.decider.decide(asker, form.slots))
+
+    async def variants(
+        application: Application, form: VariantsForm, request: Request
+    ) -> dict[str, Any]:
+        _check_count(service, form.slots)
+        asker = service.asker(application, form.visitor, form.context, request)
+        segment, problem = await service.decider.segment_of(asker)
+        return variants_answer(service.decider, asker, form.slots, segment, problem)
 
     async def recommend(
         application: Application, form: RecommendForm, request: Request
@@ -276,6 +296,14 @@ def _add_asking_routes(app: FastAPI, service: _Service, cors: Cors) -> None:
         tuple[str, str, type[RequestForm], Any, str, tuple[int, ...]], ...
     ] = (
         ("decide", "What to show in slots", DecideForm, decide, "DecideAnswer", ()),
+        (
+            "variants",
+            "Which shared answers a visitor sees",
+            VariantsForm,
+            variants,
+            "VariantsAnswer",
+            (),
+        ),
         ("recommend", "A list", RecommendForm, recommend, "RecommendAnswer", ()),
         ("score", "How likely to buy", ScoreForm, score, "ScoreAnswer", ()),
         (
@@ -365,19 +393,7 @@ def _handler(
         except Problem as problem:
             response = problem_answer(problem, headers)
         except Exception as problem:
-            # The message may quote the request, so the trace is all that is told.
-            trace = "".join(traceback.format_tb(problem.__traceback__))
-            _LOGGER.error("%s failed (%s)\n%s", path, type(problem).__name__, trace)
-            response = problem_answer(
-                Problem(
-                    503,
-                    "it cannot be answered now",
-                    None,
-                    "try again after Retry-After seconds; see the server's log",
-                    _RETRY_AFTER_SECONDS,
-                ),
-                headers,
-            )
+            response = failure_answer(_LOGGER, path, problem, headers)
         metrics.requests.labels(path, str(response.status_code)).inc()
         metrics.request_seconds.labels(path).observe(time.perf_counter() - started_at)
         return response
@@ -392,6 +408,14 @@ async def _content(request: Request, applications: Applications) -> Any:
         request.stream(), encoding, applications.max_body_bytes
     )
     return content
+
+
+def _check_count(service: _Service, slots: list[str]) -> None:
+    most = service.applications.max_slots
+    if len(set(slots)) > most:
+        raise Problem(
+            400, f"there are more than {most} slots", "slots", "ask in two requests"
+        )
 
 
 def _check_trust(application: Application) -> None:
@@ -449,7 +473,7 @@ async def _keep_outcomes(
             "the event log cannot take outcomes now",
             None,
             "send the same outcomes, each with its event_id, after Retry-After seconds",
-            _RETRY_AFTER_SECONDS,
+            RETRY_AFTER_SECONDS,
         ) from None
     return {"accepted": len(records), "not_kept": 0}
 

@@ -75,7 +75,8 @@ class Item:
 class SlotContent:
     """What to show in a slot, and why. `fallback` says why it is less than was asked for.
 
-    Give `decision_id` to `outcomes`; it is None where no record is kept.
+    `trigger` is the one whose message is shown, `data` what that is about. Give
+    `decision_id` to `outcomes`; it is None where no record is kept.
     """
 
     kind: Literal["message", "banner", "items", "none"] = "none"
@@ -90,6 +91,8 @@ class SlotContent:
     arms: Mapping[str, str] = field(default_factory=dict)
     hold_out: bool = False
     probability: float = 1.0
+    trigger: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def item_ids(self) -> list[str]:
@@ -306,4 +309,6 @@ def _slot(answer: Mapping[str, Any]) -> SlotContent:
         arms=answer["arms"],
         hold_out=answer["hold_out"],
         probability=answer["probability"],
+        trigger=answer["trigger"],
+        data=(answer["message"] or {}).get("data", {}),
     )

@@ -44,10 +44,12 @@ def serve(
     # What is damaged is told of here, and not by each worker.
     from nearline.decisions.applications import load_applications
     from nearline.decisions.policy_files import load_policies
+    from nearline.decisions.response_cache import open_response_cache
     from nearline.privacy.pseudonyms import load_pseudonymizer
 
     applications = load_applications(settings)
     policies = load_policies(settings)
+    open_response_cache(settings).close()
     load_pseudonymizer(settings)
     url = address(host, port)
     if as_json:
@@ -118,10 +120,11 @@ def check(path: Path | None, as_json: bool) -> None:
     from nearline.decisions.policy_files import (
         PolicyError,
         files_of,
+        load_triggers,
         policy_paths,
         read_policies,
     )
-    from nearline.decisions.vocabulary import known_names
+    from nearline.decisions.vocabulary import known_names, known_segments
 
     settings = load_settings()
     if path is not None and not path.exists():
@@ -132,7 +135,13 @@ def check(path: Path | None, as_json: bool) -> None:
     names = known_names(settings.dbt_project)
     problems: tuple[PolicyProblem, ...] = ()
     try:
-        found = read_policies(paths, names)
+        found = read_policies(
+            paths,
+            names,
+            lambda: load_triggers(settings),
+            known_segments(settings.dbt_project),
+            with_learnt=True,
+        )
     except PolicyError as problem:
         problems = problem.problems
     if as_json:
@@ -213,7 +222,11 @@ def decide(
         answer = decide_answer(decided)
         for name, decision in decided.decisions.items():
             answer["slots"][name]["steps"] = [
-                {"policy": step.policy, "asked": step.asked, "found": step.found}
+                {
+                    "policy": step.policy or None,
+                    "asked": step.asked,
+                    "found": step.found,
+                }
                 for step in decision.choice.steps
             ]
             answer["slots"][name]["candidates"] = decision.choice.candidates
@@ -253,7 +266,11 @@ def _words(name: str, decision: "Decision", explain: bool) -> list[str]:
         why = WORDS_OF_FALLBACKS.get(choice.fallback, choice.fallback)
         lines.append(f"  less than was asked for: {why}")
     if explain:
-        lines += [f"  {one.policy}: {one.asked}: {one.found}" for one in choice.steps]
+        lines += [
+            "  "
+            + ": ".join(part for part in (one.policy, one.asked, one.found) if part)
+            for one in choice.steps
+        ]
         lines.append(
             f"  odds {choice.probability:.3f}, {len(choice.candidates)} candidates, "
             f"policy version {choice.policy_version}"

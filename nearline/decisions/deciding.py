@@ -1,4 +1,4 @@
-"""Chooses what a slot shows: eligibility, condition, arm, candidates, order, exploration.
+"""Chooses what a slot shows: eligibility, trigger, condition, arm, candidates, exploration.
 
 Belongs here: the chain itself, as a function of what is known. Every choice states the
 odds that it was made with, given its arm. Not here: budgets, threads and stores
@@ -7,13 +7,17 @@ odds that it was made with, given its arm. Not here: budgets, threads and stores
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from nearline.decisions.caps import Capped, CappedKind, period_ms
 from nearline.decisions.knowing import Known
+from nearline.decisions.learnt import LearntOdds
 from nearline.decisions.policies import (
     Arm,
     Block,
     Listing,
+    Needs,
     Policy,
     PolicySet,
     Slot,
@@ -22,9 +26,12 @@ from nearline.recommend.requests import Policy as ListRules
 from nearline.recommend.requests import Request
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from nearline.recommend.requests import Answer
+    from nearline.triggers.outbox import PendingBlock
 
 Outcome = Literal["personal", "general", "popular", "default", "none"]
 """By what the content was chosen.
@@ -41,6 +48,9 @@ MOST_CANDIDATES = 50
 MODEL_AWAY = "model_unavailable"
 NOTHING_ELIGIBLE = "nothing_eligible"
 UNKNOWN_SLOT = "unknown_slot"
+
+HELD_OUT = "hold-out"
+"""The group of a policy's hold-out; no arm of an experiment can be named so."""
 
 _WORDS: Mapping[Outcome, str] = {
     "personal": "chosen by what the visitor did",
@@ -84,7 +94,8 @@ class ShownItem:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was asked of a policy on the way, and what came of it."""
+    """One thing that was asked of a policy on the way, and what came of it; of the slot
+    as a whole where `policy` is empty."""
 
     policy: str
     asked: str
@@ -96,7 +107,10 @@ class Choice:
     """What one slot shows, and all that is needed to judge it later.
 
     `candidates` are id, score and the probability of being in the answer, those chosen
-    first; `probability` is that of the first place's content.
+    first; `probability` is that of the first place's content. `message` is the trigger's
+    that it is shown for; `learnt` the version of the learnt policy whose odds it was drawn
+    with. `counted` are the things with caps that are used up by it, `at_cap` those that
+    had been.
     """
 
     slot: str
@@ -116,7 +130,46 @@ class Choice:
     recommender_version: int | None = None
     page_item: str | None = None
     fallback: str | None = None
+    message: "PendingBlock | None" = None
+    learnt: str | None = None
+    is_plain: bool = False
+    """Its policy is to follow what was learnt, and there is nothing that can be read."""
+    counted: tuple[Capped, ...] = ()
+    at_cap: tuple[CappedKind, ...] = ()
     steps: tuple[Step, ...] = ()
+
+
+@dataclass(slots=True)
+class _Way:
+    """What was found on the way to a choice."""
+
+    steps: list[Step] = field(default_factory=list)
+    at_cap: list[CappedKind] = field(default_factory=list)
+
+    def note(self, policy: str, asked: str, found: str) -> None:
+        self.steps.append(Step(policy, asked, found))
+
+
+NOTHING_LEARNT: "Mapping[Path, LearntOdds]" = {}
+
+
+def choose_all(
+    slots: Sequence[Slot],
+    policies: PolicySet,
+    known: Known,
+    lists: Lists,
+    rng: "np.random.Generator",
+    learnt: "Mapping[Path, LearntOdds]" = NOTHING_LEARNT,
+) -> list[Choice]:
+    """What each slot shows. What one of them shows counts for the caps of the next."""
+    choices = []
+    for slot in slots:
+        choice = choose(slot, policies, known, lists, rng, learnt)
+        if known.shown is not None:
+            shown = known.shown.plus(choice.counted, known.now_ms)
+            known = replace(known, shown=shown)
+        choices.append(choice)
+    return choices
 
 
 def choose(
@@ -125,20 +178,31 @@ def choose(
     known: Known,
     lists: Lists,
     rng: "np.random.Generator",
+    learnt: "Mapping[Path, LearntOdds]" = NOTHING_LEARNT,
 ) -> Choice:
-    """What `slot` shows to whom `known` is about; always something that can be shown."""
-    steps: list[Step] = []
-    for name in slot.policies:
+    """What `slot` shows to whom `known` is about; always something that can be shown.
+
+    Args:
+        learnt: what the files hold that policies name; see `LearntFiles`.
+    """
+    way = _Way()
+    away = _away(policies.needs_of(slot), known)
+    names = slot.policies if _may_be_shown(slot.capped, "", known, way) else ()
+    for name in names:
         policy = policies.policies[name]
-        if not _applies(policy, known, steps):
+        if not _is_eligible(policy, known, way):
             continue
-        if _is_measured(known) and policy.holds_out(known.visitor_id):
-            steps.append(Step(name, "hold-out", "is of the share that never sees it"))
+        message = _message(slot, policy, known, way)
+        if policy.trigger is not None and message is None:
+            continue
+        if not _applies(policy, known, way):
+            continue
+        if _is_held_out(policy, known):
+            way.note(name, "hold-out", "is of the share that never sees it")
             shown = show_default(slot, policies, known, lists)
-            return _finished(
-                replace(shown, is_held_out=True), policy, policy.version, known, steps
-            )
-        arm = _arm(policy, known, steps)
+            held = replace(shown, is_held_out=True)
+            return _finished(held, slot, policy, known, way, away)
+        arm = _arm(policy, known, way)
         arms = {} if arm is None or policy.experiment is None else {
             policy.experiment.key: arm.name
         }  # fmt: skip
@@ -146,20 +210,25 @@ def choose(
             shown = show_default(slot, policies, known, lists)
         elif slot.kind == "items":
             listing = (arm and arm.listing) or policy.listing or Listing()
-            shown = _listed(slot, listing, known, lists, rng)
+            shown = _listed(slot, listing, _beside(message, known), lists, rng)
         else:
-            names = policy.blocks if arm is None or arm.blocks is None else arm.blocks
-            blocks = [policies.blocks[one] for one in names]
-            found = _block(slot, policy, blocks, known, lists, rng)
-            if found is None:
-                steps.append(Step(name, "blocks", "none of them may be shown"))
+            own = policy.blocks if arm is None or arm.blocks is None else arm.blocks
+            able = [
+                block
+                for block in (policies.blocks[one] for one in own)
+                if known.meets(block.when)
+                and _may_be_shown(block.capped, name, known, way)
+            ]
+            if not able:
+                way.note(name, "blocks", "none of them may be shown")
                 continue
-            shown = found
-        return _finished(
-            replace(shown, arms=arms), policy, policy.version, known, steps
-        )
+            drawn = _drawn(policy, able, message, known, rng, learnt, way)
+            shown = _block(slot, policy, drawn, message, known, lists, rng)
+        if arm is None or not arm.is_default:
+            shown = replace(shown, message=message)
+        return _finished(replace(shown, arms=arms), slot, policy, known, way, away)
     shown = show_default(slot, policies, known, lists)
-    return _finished(shown, None, slot.version, known, steps)
+    return _finished(shown, slot, None, known, way, away)
 
 
 def show_default(
@@ -191,19 +260,88 @@ def no_such_slot(name: str) -> Choice:
     return Choice(name, "none", "there is no such slot", fallback=UNKNOWN_SLOT)
 
 
-def _applies(policy: Policy, known: Known, steps: list[Step]) -> bool:
+def _away(needs: Needs, known: Known) -> str | None:
+    """Why the policies of a slot know less than they ask for, if they do."""
+    if known.features_problem is not None and needs.services - known.read:
+        return known.features_problem
+    if needs.things and known.shown is None and known.shown_problem is not None:
+        return known.shown_problem
+    if needs.has_triggers and known.pending is None:
+        return known.pending_problem
+    return None
+
+
+def _is_eligible(policy: Policy, known: Known, way: _Way) -> bool:
     for purpose in sorted(policy.needs):
         if not getattr(known.consents, purpose):
-            steps.append(Step(policy.name, f"consent to {purpose}", "not given"))
+            way.note(policy.name, f"consent to {purpose}", "not given")
             return False
+    return _may_be_shown(policy.capped, policy.name, known, way)
+
+
+def _may_be_shown(thing: Capped, policy: str, known: Known, way: _Way) -> bool:
+    """Whether the caps of a thing leave something; not where it cannot be told."""
+    if not thing.caps:
+        return True
+    asked = f"cap of {thing.kind} {thing.name}"
+    if known.shown is None:
+        way.note(policy, asked, known.shown_problem or "nothing is counted")
+        return False
+    reached = known.shown.reached(thing, known.now_ms)
+    if reached is not None:
+        way.at_cap.append(thing.kind)
+        way.note(policy, asked, f"reached: {reached}")
+        return False
+    used = [
+        f"{known.shown.count(thing.key, known.now_ms - period_ms(cap))} of {cap}"
+        for cap in thing.caps
+    ]
+    way.note(policy, asked, ", ".join(used))
+    return True
+
+
+def _message(
+    slot: Slot, policy: Policy, known: Known, way: _Way
+) -> "PendingBlock | None":
+    """The newest message of the policy's trigger that waits for this slot."""
+    if policy.trigger is None:
+        return None
+    asked = f"trigger {policy.trigger}"
+    if known.pending is None:
+        way.note(policy.name, asked, known.pending_problem or "was not asked for")
+        return None
+    for one in known.pending:
+        is_of_it = (one.trigger, one.slot) == (policy.trigger, slot.name)
+        if is_of_it and getattr(known.consents, one.purpose):
+            way.note(policy.name, asked, f"waits since {one.fired_at:%d %B %H:%M:%S}")
+            return one
+    way.note(policy.name, asked, "no message waits")
+    return None
+
+
+def _beside(message: "PendingBlock | None", known: Known) -> Known:
+    """A list for a message is made beside the item that it is about."""
+    item = message.data.get("item_id") if message is not None else None
+    if item is None or known.page.item is not None:
+        return known
+    return replace(known, page=replace(known.page, item=item))
+
+
+def _applies(policy: Policy, known: Known, way: _Way) -> bool:
     if policy.when is not None:
         if not known.can_tell(policy.when):
             found = known.features_problem or "no features were read"
         else:
             found = "met" if policy.when.is_met(known.values) else "not met"
-        steps.append(Step(policy.name, f"when {policy.when.text}", found))
+        way.note(policy.name, f"when {policy.when.text}", found)
         return found == "met"
     return True
+
+
+def _is_held_out(policy: Policy, known: Known) -> bool:
+    if known.groups is not None:
+        return known.groups.get(policy.name) == HELD_OUT
+    return _is_measured(known) and policy.holds_out(known.visitor_id)
 
 
 def _is_measured(known: Known) -> bool:
@@ -211,40 +349,107 @@ def _is_measured(known: Known) -> bool:
     return known.consents.analytics
 
 
-def _arm(policy: Policy, known: Known, steps: list[Step]) -> Arm | None:
-    if policy.experiment is None or not _is_measured(known):
+def _arm(policy: Policy, known: Known, way: _Way) -> Arm | None:
+    if policy.experiment is None:
         return None
-    arm = policy.experiment.arm_of(known.visitor_id)
+    if known.groups is not None:
+        arm = policy.experiment.arms.get(known.groups.get(policy.name, ""))
+    elif _is_measured(known):
+        arm = policy.experiment.arm_of(known.visitor_id)
+    else:
+        return None
     found = "sees no experiment" if arm is None else f"arm {arm.name}"
-    steps.append(Step(policy.name, f"experiment {policy.experiment.key}", found))
+    way.note(policy.name, f"experiment {policy.experiment.key}", found)
     return arm
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Blocks in their order, with their scores and odds; `place` is the one drawn."""
+
+    blocks: Sequence[Block]
+    scores: Sequence[float]
+    odds: Sequence[float]
+    place: int
+    learnt: str | None = None
+    is_plain: bool = False
+
+
+def _drawn(
+    policy: Policy,
+    able: Sequence[Block],
+    message: "PendingBlock | None",
+    known: Known,
+    rng: "np.random.Generator",
+    learnt: "Mapping[Path, LearntOdds]",
+    way: _Way,
+) -> _Drawn:
+    """One of the blocks that may be shown, and with which odds it is that one."""
+    scores = {block.name: _score(block, known) for block in able}
+    led_by = None if message is None else message.content
+    ranked = sorted(able, key=lambda one: (one.name != led_by, -scores[one.name]))
+    held = None if policy.learnt is None else learnt.get(policy.learnt)
+    if policy.learnt is not None and held is None:
+        way.note(policy.name, f"learnt {policy.learnt.name}", "cannot be read")
+    if held is not None:
+        context = _context(held.context, policy, known)
+        found = held.odds([block.name for block in ranked], context)
+        ranked.sort(key=lambda block: -found[block.name])
+        odds = [found[block.name] for block in ranked]
+        said = f"version {held.version}"
+        if held.context is not None:
+            said += f", {held.context} {context or 'none'}"
+        way.note(policy.name, f"learnt {policy.learnt.name}", said)  # type: ignore[union-attr]
+        if not _is_measured(known):
+            odds = [1.0, *(0.0 for _ in ranked[1:])]
+    else:
+        share = policy.explore_share if _is_measured(known) else 0.0
+        odds = [share / len(ranked)] * len(ranked)
+        odds[0] += 1 - share
+    place = 0
+    if odds[0] < 1:
+        drawn = rng.random() * sum(odds)
+        place = next((n for n, upto in enumerate(accumulate(odds)) if drawn < upto), 0)
+    return _Drawn(
+        ranked,
+        [scores[block.name] for block in ranked],
+        odds,
+        place,
+        learnt=None if held is None else held.version,
+        is_plain=policy.learnt is not None and held is None,
+    )
+
+
+def _context(name: str | None, policy: Policy, known: Known) -> str | None:
+    """The value of what a learnt policy looks at."""
+    return {
+        "segment": known.segment,
+        "source": known.source,
+        "trigger_name": policy.trigger,
+    }.get(name or "")
 
 
 def _block(
     slot: Slot,
     policy: Policy,
-    blocks: Sequence[Block],
+    drawn: _Drawn,
+    message: "PendingBlock | None",
     known: Known,
     lists: Lists,
     rng: "np.random.Generator",
-) -> Choice | None:
-    """The best block that may be shown, or now and then another; None where none may."""
-    able = [block for block in blocks if known.meets(block.when)]
-    if not able:
-        return None
-    scores = {block.name: _score(block, known) for block in able}
-    ranked = sorted(able, key=lambda block: -scores[block.name])
-    share = policy.explore_share if _is_measured(known) else 0.0
-    odds = [share / len(ranked)] * len(ranked)
-    odds[0] += 1 - share
-    place = 0
-    if len(ranked) > 1 and rng.random() < share:
-        place = int(rng.integers(len(ranked)))
+) -> Choice:
+    """The block that was drawn, with its list where it is one of items."""
+    ranked, scores, odds, place = (
+        drawn.blocks, drawn.scores, drawn.odds, drawn.place,
+    )  # fmt: skip
     block = ranked[place]
     others = [number for number in range(len(ranked)) if number != place]
-    is_personal = known.is_known and (
-        block.is_personal
-        or (policy.when is not None and "personalization" in policy.needs)
+    is_personal = message is not None or (
+        known.is_known
+        and (
+            block.is_personal
+            or (policy.when is not None and "personalization" in policy.needs)
+        )
     )
     choice = Choice(
         slot=slot.name,
@@ -252,16 +457,18 @@ def _block(
         reason=block.reason or policy.reason or f"chosen by policy {policy.name}",
         block=block,
         candidates=tuple(
-            (ranked[n].name, scores[ranked[n].name], odds[n]) for n in (place, *others)
+            (ranked[n].name, scores[n], odds[n]) for n in (place, *others)
         )[:MOST_CANDIDATES],
         chosen=(block.name,),
         probability=odds[place],
         place_probabilities=(odds[place],),
         is_explored=place != 0,
+        learnt=drawn.learnt,
+        is_plain=drawn.is_plain,
     )
     if block.listing is None:
         return choice
-    made = _listed(slot, block.listing, known, lists, rng)
+    made = _listed(slot, block.listing, _beside(message, known), lists, rng)
     return replace(
         choice,
         items=made.items,
@@ -367,10 +574,11 @@ def _simple_list(
 
 def _finished(
     choice: Choice,
+    slot: Slot,
     policy: Policy | None,
-    version: str,
     known: Known,
-    steps: Sequence[Step],
+    way: _Way,
+    away: str | None,
 ) -> Choice:
     reason = choice.reason
     is_by_policy = choice.outcome in ("personal", "general") and choice.block is None
@@ -379,8 +587,23 @@ def _finished(
     return replace(
         choice,
         policy=None if policy is None else policy.name,
-        policy_version=version,
+        policy_version=slot.version if policy is None else policy.version,
         reason=reason,
-        fallback=choice.fallback or known.features_problem,
-        steps=tuple(steps),
+        fallback=choice.fallback or away,
+        counted=() if policy is None else _counted(choice, slot, policy),
+        at_cap=tuple(way.at_cap),
+        steps=tuple(way.steps),
     )
+
+
+def _counted(choice: Choice, slot: Slot, policy: Policy) -> tuple[Capped, ...]:
+    """What of a choice counts for caps.
+
+    Who is held out, or in an arm that shows the default, uses up the caps of slot and
+    policy like everybody else: otherwise the policy would apply to them for longer, and
+    the groups could not be compared.
+    """
+    things = [slot.capped, policy.capped]
+    if choice.block is not None and choice.block.name in policy.block_names:
+        things.append(choice.block.capped)
+    return tuple(thing for thing in things if thing.caps)

@@ -14,11 +14,12 @@ import orjson
 
 from nearline.decisions.deciding import Choice
 from nearline.decisions.knowing import Consents, Known
+from nearline.decisions.learnt import ODDS_DIGITS
 from nearline.events.contract import SCHEMA_VERSION, Event
 from nearline.events.log_form import to_log_form
 from nearline.log.protocol import NewRecord
 
-_DIGITS = 6
+_DIGITS = ODDS_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,9 @@ def decision_record(
         "is_explored": choice.is_explored,
         "arms": dict(choice.arms),
         "hold_out": choice.is_held_out,
-        "trigger": None,
+        "trigger": None if choice.message is None else choice.message.trigger,
         "models": models_of(choice),
-        "segment": None,
+        "segment": known.segment,
         "feature_age_seconds": _rounded(known.feature_age_seconds),
         "latency_ms": round(latency_ms, 3),
         "fallback": choice.fallback,
@@ -74,6 +75,10 @@ def decision_record(
     }
     if choice.block is not None and choice.items:
         properties["items"] = [item.item_id for item in choice.items]
+    if choice.message is not None:
+        properties["message_id"] = choice.message.message_id
+    if choice.learnt is not None:
+        properties["learnt"] = choice.learnt
     if choice.page_item is not None:
         properties["page_item"] = choice.page_item
     return _record(

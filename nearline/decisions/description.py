@@ -9,6 +9,8 @@ from nearline.decisions.requests import (
     RecommendForm,
     RequestForm,
     ScoreForm,
+    VariantForm,
+    VariantsForm,
 )
 from nearline.privacy.consents import PURPOSES
 
@@ -29,6 +31,16 @@ _EXAMPLES: dict[type[RequestForm], dict[str, Any]] = {
             "summary": "Nothing may be known: what everybody sees, and no record",
             "value": {"visitor": _VISITOR, "slots": ["home_carousel"]},
         },
+    },
+    VariantsForm: {
+        "known": {
+            "summary": "A visitor with consent",
+            "value": {
+                "visitor": _VISITOR,
+                "slots": ["home_banner", "home_carousel"],
+                "context": _CONTEXT,
+            },
+        }
     },
     RecommendForm: {
         "beside_an_item": {
@@ -148,6 +160,44 @@ def takes_visitor(answer: str) -> dict[str, Any]:
             ]
         },
     }
+
+
+def answers_variant() -> dict[str, Any]:
+    """Arguments of the route of a variant, which many share."""
+    schema = VariantForm.model_json_schema(mode="validation")
+    kept = {name: {"schema": {"type": "string"}} for name in ("Cache-Control", "ETag")}
+    answers = _answers("VariantAnswer", (400, 404, 503))
+    answers[200]["headers"] = kept
+    answers[304] = {"description": "You have it.", "headers": kept}
+    return {
+        "responses": answers,
+        "openapi_extra": {
+            "parameters": [
+                {
+                    "name": "slot",
+                    "in": "path",
+                    "required": True,
+                    "schema": {"type": "string", "minLength": 1},
+                },
+                *(
+                    {
+                        "name": name,
+                        "in": "query",
+                        "required": False,
+                        "schema": _without_null(field),
+                    }
+                    for name, field in schema["properties"].items()
+                ),
+            ]
+        },
+    }
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The form of a parameter, which is text or left out."""
+    (stated,) = (one for one in schema["anyOf"] if one != {"type": "null"})
+    found: dict[str, Any] = stated
+    return found
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

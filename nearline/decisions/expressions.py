@@ -1,4 +1,4 @@
-"""Conditions and scores of policies: a small part of SQL, checked for types when it is read.
+"""Conditions of policies and triggers, and scores: a small part of SQL, checked when read.
 
 Belongs here: from text to a function of named values. The words are SQL's, as in the dbt
 models that define the features: null is "not known", and a condition that comes out as null
@@ -9,7 +9,7 @@ subquery. Not here: which names there are (`vocabulary`).
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
@@ -80,7 +80,7 @@ class Expression:
     text: str
     kind: Kind
     names: frozenset[str]
-    _evaluate: Evaluate
+    _evaluate: Evaluate = field(compare=False, repr=False)
 
     def is_met(self, values: Values) -> bool:
         """Whether a condition holds; one that is not known does not."""
@@ -97,24 +97,29 @@ class _Part:
     evaluate: Evaluate
 
 
-def parse_condition(text: str, kinds: Mapping[str, Kind]) -> Expression:
+def parse_condition(
+    text: str,
+    kinds: Mapping[str, Kind],
+    hint: str = "see docs/decisions-api.md",
+) -> Expression:
     """A condition over named values.
 
     Args:
         kinds: the names that there are, with what each of them holds.
+        hint: what is said of a name that there is not, and none is like.
 
     Raises:
         ExpressionError: it is no condition over these names.
     """
-    return _parse(text, kinds, "flag")
+    return _parse(text, kinds, "flag", hint)
 
 
 def parse_score(text: str, kinds: Mapping[str, Kind]) -> Expression:
     """A number over named values; see `parse_condition`."""
-    return _parse(text, kinds, "number")
+    return _parse(text, kinds, "number", "see docs/decisions-api.md")
 
 
-def _parse(text: str, kinds: Mapping[str, Kind], wanted: Kind) -> Expression:
+def _parse(text: str, kinds: Mapping[str, Kind], wanted: Kind, hint: str) -> Expression:
     from sqlglot import parse
     from sqlglot.errors import SqlglotError
 
@@ -130,7 +135,7 @@ def _parse(text: str, kinds: Mapping[str, Kind], wanted: Kind) -> Expression:
     if len(found) != 1 or found[0] is None:
         raise ExpressionError("is empty, or more than one expression; write one")
     names: set[str] = set()
-    part = _Compiler(kinds, names).part(found[0])
+    part = _Compiler(kinds, names, hint).part(found[0])
     if part.kind != wanted:
         raise ExpressionError(f"is {_WORDS[part.kind]}; it has to be {_WORDS[wanted]}")
     return Expression(text, part.kind, frozenset(names), part.evaluate)
@@ -139,7 +144,8 @@ def _parse(text: str, kinds: Mapping[str, Kind], wanted: Kind) -> Expression:
 class _Compiler:
     """From sqlglot's tree to functions; whatever is not named here is refused."""
 
-    def __init__(self, kinds: Mapping[str, Kind], names: set[str]) -> None:
+    def __init__(self, kinds: Mapping[str, Kind], names: set[str], hint: str) -> None:
+        self._hint = hint
         self._kinds = kinds
         self._names = names
         self._depth = 0
@@ -163,7 +169,7 @@ class _Compiler:
             raise ExpressionError(
                 f"has {node.key.upper()}, which is not taken here; take comparisons, "
                 "and/or/not, in, between, is null, + - * /, now(), interval, coalesce, "
-                "len, list_contains"
+                "len, list_contains, starts_with"
             )
         part: _Part = make(node)
         return part
@@ -176,7 +182,7 @@ class _Compiler:
         kind = self._kinds.get(name)
         if kind is None:
             near = get_close_matches(name, self._kinds, 1)
-            hint = f"did you mean {near[0]}?" if near else "see docs/decisions-api.md"
+            hint = f"did you mean {near[0]}?" if near else self._hint
             raise ExpressionError(f"knows no {name}; {hint}")
         self._names.add(name)
         return _Part(kind, lambda values: values.get(name))
@@ -200,7 +206,7 @@ class _Compiler:
         if node.name.lower() != "now" or node.expressions:
             raise ExpressionError(
                 "calls a function that is not taken here; take now(), coalesce, len, "
-                "list_contains"
+                "list_contains, starts_with"
             )
         return self.on_currenttimestamp(node)
 
@@ -279,6 +285,9 @@ class _Compiler:
 
     def on_in(self, node: _Node) -> _Part:
         inner = self.part(node.this)
+        held = node.args.get("field")
+        if held is not None:
+            return self._within(inner, held)
         members = [self.part(member) for member in node.expressions]
         if not members:
             raise ExpressionError("has an IN without a list; write in ('a', 'b')")
@@ -293,6 +302,15 @@ class _Compiler:
             return True if value in found else None if None in found else False
 
         return _Part("flag", evaluate)
+
+    def _within(self, inner: _Part, node: _Node) -> _Part:
+        """`'a' in segments`: of a list that is a value itself."""
+        texts = self._of_kind(node, "texts")
+        self._check_same(inner.kind, "text")
+        return _Part(
+            "flag",
+            _known(lambda one, held: one in held, inner.evaluate, texts.evaluate),
+        )
 
     def on_between(self, node: _Node) -> _Part:
         parts = [self.part(node.args[name]) for name in ("this", "low", "high")]
@@ -335,6 +353,11 @@ class _Compiler:
             "flag",
             _known(lambda held, one: one in held, texts.evaluate, text.evaluate),
         )
+
+    def on_startswith(self, node: _Node) -> _Part:
+        text = self._of_kind(node.this, "text")
+        start = self._of_kind(node.expression, "text")
+        return _Part("flag", _known(str.startswith, text.evaluate, start.evaluate))
 
     def _of_kind(self, node: _Node, kind: Kind) -> _Part:
         part = self.part(node)

@@ -5,7 +5,8 @@ budgets (`stages`), or reading itself (`nearline.online.reading`).
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,12 +31,12 @@ class Features(Protocol):
     @property
     def is_open(self) -> bool: ...
 
-    def open(self) -> bool:
-        """Tries to open it; whether it is open."""
+    def open(self, services: Collection[str] = (SERVICE,)) -> bool:
+        """Tries to open what is not open of the services; whether all of them are."""
         ...
 
-    def read(self, visitor_id: str) -> "EntityFeatures | None":
-        """A visitor's features; None while it is not open."""
+    def read(self, visitor_id: str, service: str = SERVICE) -> "EntityFeatures | None":
+        """A visitor's features in a service; None while that is not open."""
         ...
 
     def close(self) -> None: ...
@@ -54,44 +55,47 @@ class FeatureSource:
         self._settings = settings
         self._clock = clock
         self._log = log
-        self._reader: FeatureReader | None = None
+        self._readers: dict[str, FeatureReader] = {}
         self._problem: str | None = None
 
     @property
     def is_open(self) -> bool:
-        return self._reader is not None
+        return SERVICE in self._readers
 
-    def open(self) -> bool:
-        """Opens the store if it can be; takes seconds. Whether it is open."""
-        if self._reader is not None:
-            return True
-        from nearline.online.reading import FeatureReader
+    def open(self, services: Collection[str] = (SERVICE,)) -> bool:
+        """Opens the store if it can be; takes seconds. Whether all of it is open."""
+        for service in sorted(set(services) - self._readers.keys()):
+            from nearline.online.reading import FeatureReader
 
-        try:
-            reader = FeatureReader(
-                self._settings, SERVICE, clock=self._clock, log=self._log
-            )
-            # The first read is many times slower than the next, and would be late.
-            reader.read([_NOBODY])
-        except Exception as problem:
-            # Whatever it is, decisions go on without; Feast and its stores raise anything.
-            kind = type(problem).__name__
-            if kind != self._problem:
-                _LOGGER.warning("the online store cannot be opened (%s)", kind)
-            self._problem = kind
-            return False
-        self._reader = reader
+            try:
+                reader = FeatureReader(
+                    self._settings, service, clock=self._clock, log=self._log
+                )
+                # The first read is many times slower than the next, and would be late.
+                reader.read([_NOBODY])
+            except Exception as problem:
+                # Whatever it is, decisions go on without; Feast and its stores raise
+                # anything.
+                kind = type(problem).__name__
+                if kind != self._problem:
+                    _LOGGER.warning("%s cannot be opened (%s)", service, kind)
+                self._problem = kind
+                return False
+            self._readers[service] = reader
         self._problem = None
         return True
 
-    def read(self, visitor_id: str) -> "EntityFeatures | None":
-        """A visitor's features; None while the store is not open."""
-        reader = self._reader
+    def read(self, visitor_id: str, service: str = SERVICE) -> "EntityFeatures | None":
+        """A visitor's features in a service; None while that is not open."""
+        reader = self._readers.get(service)
         if reader is None:
             return None
         (found,) = reader.read([visitor_id])
         return found
 
     def close(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
+        """May be opened again."""
+        readers, self._readers = self._readers, {}
+        for reader in readers.values():
+            with suppress(Exception):
+                reader.close()

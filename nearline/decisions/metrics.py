@@ -28,6 +28,17 @@ class DecisionMetrics:
             ["reason"],
             registry=self._registry,
         )
+        self.capped = Counter(
+            "nearline_decision_capped",
+            "Slots, policies and blocks passed over since a cap of theirs was reached",
+            ["what"],
+            registry=self._registry,
+        )
+        self.plain = Counter(
+            "nearline_decision_plain_order",
+            "Decisions in plain order, since the learnt policy's file cannot be read",
+            registry=self._registry,
+        )
         self.unknown = Counter(
             "nearline_decision_unknown",
             "What requests named that is not known: visitor, slot or item",
@@ -38,6 +49,20 @@ class DecisionMetrics:
             "nearline_decision_records",
             "Decisions by what became of their record: written, dropped, no_consent",
             ["status"],
+            registry=self._registry,
+        )
+        self.shared = Counter(
+            "nearline_decision_shared",
+            "Answers that many share, by where they came from: kept, made, kept_late, "
+            "made_less",
+            ["slot", "source"],
+            registry=self._registry,
+        )
+        self.response_cache = Counter(
+            "nearline_response_cache",
+            "What was asked of the cache: hit, miss, corrupt, or get_ and put_ with slow, "
+            "busy or failed",
+            ["result"],
             registry=self._registry,
         )
         self.requests = Counter(

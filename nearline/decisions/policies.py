@@ -6,10 +6,12 @@ here: how they are written down (`policy_files`), or what is chosen (`deciding`)
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from nearline.decisions.caps import Cap, Capped
 from nearline.decisions.expressions import Expression
-from nearline.decisions.vocabulary import reads_features
+from nearline.decisions.vocabulary import SERVICE, reads_features, services_of
 from nearline.experiments.assignment import (
     BUCKET_COUNT,
     Allocation,
@@ -47,6 +49,11 @@ class Block:
     score: Expression | None = None
     reason: str | None = None
     listing: Listing | None = None
+    caps: tuple[Cap, ...] = ()
+
+    @property
+    def capped(self) -> Capped:
+        return Capped("block", self.name, self.caps)
 
     @property
     def is_personal(self) -> bool:
@@ -96,19 +103,35 @@ class Experiment:
 class Policy:
     """Who is shown what: asked in the order of the fields.
 
-    `version` is 12 hexadecimal digits of the content of its file.
+    `version` is 12 hexadecimal digits of the content of its file. With a `trigger` it
+    applies while a message of this trigger waits for the visitor. `learnt` is a file of
+    `nearline policy learn`, by whose odds its blocks are drawn.
     """
 
     name: str
     version: str
     needs: frozenset[Purpose] = frozenset()
+    caps: tuple[Cap, ...] = ()
+    trigger: str | None = None
     when: Expression | None = None
     hold_out_share: float = 0.0
     experiment: Experiment | None = None
     blocks: tuple[str, ...] = ()
     explore_share: float = 0.0
+    learnt: Path | None = None
     listing: Listing | None = None
     reason: str | None = None
+
+    @property
+    def capped(self) -> Capped:
+        return Capped("policy", self.name, self.caps)
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """All blocks that it may show, in whatever arm."""
+        arms = self.experiment.arms.values() if self.experiment else ()
+        named = (*self.blocks, *(name for arm in arms for name in arm.blocks or ()))
+        return tuple(dict.fromkeys(named))
 
     def holds_out(self, visitor_id: str) -> bool:
         """Whether a visitor is of the share that never sees the policy."""
@@ -118,11 +141,31 @@ class Policy:
         return bucket < round(self.hold_out_share * BUCKET_COUNT)
 
 
+EVERYBODY = "everybody"
+"""Who is in none of the segments that a shared answer differs by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How a slot's content may be kept on the way, where it is the same for many.
+
+    `segments` are those that it may differ by: who is first of all in another is shown
+    what everybody is. A browser keeps an answer for `browser_seconds`, what lies between
+    for `edge_seconds`, and while no newer one can be had for `stale_seconds` more.
+    """
+
+    segments: tuple[str, ...]
+    browser_seconds: int
+    edge_seconds: int
+    stale_seconds: int
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """A place on a page. The first of its policies that applies fills it.
 
     `default_items` and `default_block` are what it shows when nothing else can be.
+    `shared` is None where it is answered to each visitor alone.
     """
 
     name: str
@@ -132,12 +175,73 @@ class Slot:
     default_block: str | None = None
     default_items: tuple[str, ...] = ()
     count: int = 5
+    caps: tuple[Cap, ...] = ()
+    shared: Sharing | None = None
+
+    @property
+    def capped(self) -> Capped:
+        return Capped("slot", self.name, self.caps)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What has to be known of a visitor before slots can be decided."""
+
+    services: frozenset[str] = frozenset()
+    things: tuple[Capped, ...] = ()
+    """Those with caps, of which it has to be known how often they were shown."""
+    has_triggers: bool = False
+
+    def __or__(self, other: "Needs") -> "Needs":
+        return Needs(
+            self.services | other.services,
+            self.things + other.things,
+            self.has_triggers or other.has_triggers,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySet:
-    """All files of a folder together."""
+    """All files of a folder together; `version` changes with any byte of them."""
 
     slots: Mapping[str, Slot] = field(default_factory=dict)
     blocks: Mapping[str, Block] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    version: str = ""
+
+    def needs_of(self, slot: Slot) -> Needs:
+        """What the policies of a slot ask for."""
+        policies = [self.policies[name] for name in slot.policies]
+        blocks = [self.blocks[one] for policy in policies for one in policy.block_names]
+        expressions = [policy.when for policy in policies]
+        expressions += [one for block in blocks for one in (block.when, block.score)]
+        services = frozenset().union(*map(services_of, expressions))
+        has_list = policies and slot.kind == "items"
+        if has_list or any(block.listing for block in blocks):
+            services |= {SERVICE}  # by what the visitor did
+        if any(policy.learnt for policy in policies):
+            services |= {SERVICE}  # by segment
+        things = (
+            slot.capped,
+            *(policy.capped for policy in policies),
+            *(block.capped for block in blocks),
+        )
+        return Needs(
+            services,
+            tuple(thing for thing in things if thing.caps),
+            any(policy.trigger for policy in policies),
+        )
+
+    def capped(self) -> list[Capped]:
+        """Everything that has caps."""
+        things = (
+            *(slot.capped for slot in self.slots.values()),
+            *(policy.capped for policy in self.policies.values()),
+            *(block.capped for block in self.blocks.values()),
+        )
+        return [thing for thing in things if thing.caps]
+
+    def services(self) -> frozenset[str]:
+        """The feature services that any slot needs."""
+        needs = (self.needs_of(slot).services for slot in self.slots.values())
+        return frozenset().union(*needs)

@@ -5,16 +5,25 @@ All mistakes are found at once; who serves takes a folder without any or not at 
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
+from nearline.decisions.caps import MOST_SHOWS, Cap, parse_period
 from nearline.decisions.expressions import (
     Expression,
     ExpressionError,
@@ -23,6 +32,7 @@ from nearline.decisions.expressions import (
     parse_score,
 )
 from nearline.decisions.policies import (
+    EVERYBODY,
     Arm,
     Block,
     BlockKind,
@@ -30,15 +40,24 @@ from nearline.decisions.policies import (
     Listing,
     Policy,
     PolicySet,
+    Sharing,
     Slot,
     SlotKind,
 )
-from nearline.decisions.vocabulary import known_names, reads_features
+from nearline.decisions.vocabulary import (
+    check_segments,
+    known_names,
+    known_segments,
+    reads_features,
+)
 from nearline.errors import InputError
 from nearline.events.contract import Key, Name
 from nearline.privacy.consents import Purpose
 from nearline.recommend.requests import Policy as ListRules
 from nearline.settings import Settings
+
+if TYPE_CHECKING:
+    from nearline.triggers.definitions import Trigger, Triggers
 
 FORM = 1
 MOST_ITEMS = 50
@@ -47,14 +66,24 @@ MOST_ITEMS = 50
 _SUFFIXES = (".yml", ".yaml")
 _MOST_BYTES = 1_000_000
 _LEAST_SHARE = 1e-4
+_MOST_KEPT_SECONDS = 7 * 86_400
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Salt = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Count = Annotated[int, Field(ge=1, le=MOST_ITEMS)]
+Period = Annotated[timedelta, BeforeValidator(parse_period)]
 
 
 class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _CapForm(_Form):
+    shows: Annotated[int, Field(ge=1, le=MOST_SHOWS)]
+    per: Period
+
+
+Caps = Annotated[list[_CapForm], Field(min_length=1, max_length=5)]
 
 
 class _ListForm(_Form):
@@ -72,11 +101,20 @@ class _DefaultForm(_Form):
     items: Annotated[list[Key], Field(max_length=MOST_ITEMS)] = []
 
 
+class _SharedForm(_Form):
+    segments: Annotated[list[Name], Field(max_length=20)] = []
+    browser_seconds: Annotated[int, Field(ge=0, le=_MOST_KEPT_SECONDS)] = 30
+    edge_seconds: Annotated[int, Field(ge=1, le=_MOST_KEPT_SECONDS)] = 60
+    stale_seconds: Annotated[int, Field(ge=0, le=_MOST_KEPT_SECONDS)] = 86_400
+
+
 class _SlotForm(_Form):
     kind: SlotKind
     policies: list[Name] = []
     count: Count = 5
+    caps: Caps | None = None
     default: _DefaultForm = _DefaultForm()
+    shared: _SharedForm | None = None
 
 
 class _BlockForm(_Form):
@@ -86,6 +124,7 @@ class _BlockForm(_Form):
     score: str | None = None
     reason: Annotated[str, Field(max_length=256)] | None = None
     list_: Annotated[_ListForm | None, Field(alias="list")] = None
+    caps: Caps | None = None
 
 
 class _ArmForm(_Form):
@@ -103,11 +142,14 @@ class _ExperimentForm(_Form):
 
 class _PolicyForm(_Form):
     needs: list[Purpose] = []
+    caps: Caps | None = None
+    trigger: Name | None = None
     when: str | None = None
     hold_out: Share = 0.0
     experiment: _ExperimentForm | None = None
     blocks: list[Name] = []
     explore: Share = 0.0
+    learnt: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     list_: Annotated[_ListForm | None, Field(alias="list")] = None
     reason: Annotated[str, Field(max_length=256)] | None = None
 
@@ -145,7 +187,23 @@ def load_policies(settings: Settings) -> PolicySet:
     Raises:
         PolicyError: something is wrong in them.
     """
-    return read_policies(policy_paths(settings), known_names(settings.dbt_project))
+    return read_policies(
+        policy_paths(settings),
+        known_names(settings.dbt_project),
+        lambda: load_triggers(settings),
+        known_segments(settings.dbt_project),
+    )
+
+
+def load_triggers(settings: Settings) -> "Triggers":
+    """The triggers of this installation.
+
+    Raises:
+        InputError: something is wrong in them.
+    """
+    from nearline.triggers.reading import read_triggers
+
+    return read_triggers(settings.triggers, settings.dbt_project)
 
 
 def policy_paths(settings: Settings) -> list[Path]:
@@ -172,41 +230,65 @@ def files_of(path: Path) -> list[Path]:
     return found
 
 
-def read_policies(paths: Iterable[Path], names: Mapping[str, Kind]) -> PolicySet:
+def read_policies(
+    paths: Iterable[Path],
+    names: Mapping[str, Kind],
+    triggers: "Callable[[], Triggers] | None" = None,
+    segments: Collection[str] | None = None,
+    *,
+    with_learnt: bool = False,
+) -> PolicySet:
     """Policies of several files as one set.
 
     Args:
         names: what conditions may use (`vocabulary.known_names`).
+        triggers: reads the triggers that policies may name, where some do; without,
+            their names are not checked.
+        with_learnt: whether files of learnt policies are checked, too. Who serves does
+            without: they come and go, and plain order serves meanwhile.
 
     Raises:
         PolicyError: something is wrong; all of it is listed.
     """
-    reading = _Reading(names)
+    reading = _Reading(names, triggers, segments, with_learnt)
     for path in paths:
         reading.add(path)
     reading.check()
     if reading.problems:
         raise PolicyError(reading.problems)
-    return PolicySet(reading.slots, reading.blocks, reading.policies)
+    return PolicySet(reading.slots, reading.blocks, reading.policies, reading.version())
 
 
 class _Reading:
     """What was read so far, and what was wrong with it."""
 
-    def __init__(self, names: Mapping[str, Kind]) -> None:
+    def __init__(
+        self,
+        names: Mapping[str, Kind],
+        read_triggers: "Callable[[], Triggers] | None",
+        segments: Collection[str] | None,
+        with_learnt: bool,
+    ) -> None:
         self.slots: dict[str, Slot] = {}
         self.blocks: dict[str, Block] = {}
         self.policies: dict[str, Policy] = {}
         self.problems: list[PolicyProblem] = []
         self._names = names
+        self._read_triggers = read_triggers
+        self._triggers: Mapping[str, Trigger] | None = None
+        self._segments = segments
+        self._with_learnt = with_learnt
         self._file = ""
+        self._folder = Path()
         self._files: dict[tuple[str, str], str] = {}
+        self._versions: list[str] = []
 
     def add(self, path: Path) -> None:
-        self._file = path.name
+        self._file, self._folder = path.name, path.parent
         form, version = self._form(path)
         if form is None:
             return
+        self._versions.append(version)
         for name, slot in form.slots.items():
             self._note("slots", name)
             self.slots[name] = Slot(
@@ -217,6 +299,8 @@ class _Reading:
                 default_block=slot.default.block,
                 default_items=tuple(slot.default.items),
                 count=slot.count,
+                caps=_caps(slot.caps),
+                shared=None if slot.shared is None else _sharing(slot.shared),
             )
         for name, block in form.blocks.items():
             self._note("blocks", name)
@@ -225,8 +309,20 @@ class _Reading:
             self._note("policies", name)
             self.policies[name] = self._policy(name, policy, version)
 
+    def version(self) -> str:
+        """One version of all files: a block may be in another file than its policy."""
+        return hashlib.sha256(" ".join(self._versions).encode()).hexdigest()[:12]
+
     def check(self) -> None:
         """Whether every name that is used belongs to something that fits."""
+        if self._read_triggers is not None and any(
+            policy.trigger for policy in self.policies.values()
+        ):
+            try:
+                self._triggers = self._read_triggers().by_name
+            except InputError as problem:
+                self._file = "triggers"
+                self._add("", f"cannot be read, and policies name some: {problem}")
         for slot in self.slots.values():
             self._file = self._files["slots", slot.name]
             self._check_slot(slot, f"slots.{slot.name}")
@@ -237,8 +333,54 @@ class _Reading:
             for arm in (policy.experiment.arms if policy.experiment else {}).values():
                 place_of_arm = f"{place}.experiment.arms.{arm.name}.blocks"
                 self._check_known(arm.blocks or (), self.blocks, place_of_arm, "block")
+            if policy.trigger and self._triggers is not None:
+                used, place = (policy.trigger,), f"{place}.trigger"
+                self._check_known(used, self._triggers, place, "trigger")
+            if policy.learnt is not None and self._with_learnt:
+                self._check_learnt(policy, policy.learnt, f"{place}.learnt")
+
+    def _check_learnt(self, policy: Policy, path: Path, place: str) -> None:
+        from nearline.decisions.learnt import read_learnt
+
+        try:
+            found = read_learnt(path)
+        except InputError as problem:
+            self._add(place, str(problem))
+            return
+        users = [one.name for one in self.slots.values() if policy.name in one.policies]
+        if users and found.slot is not None and found.slot not in users:
+            self._add(
+                place,
+                f"was learnt for slot {found.slot}; learn one for {', '.join(users)}",
+            )
+
+    def _check_message(self, slot: Slot, policy: Policy, place: str) -> None:
+        """Whether the policy's trigger has something to say in a slot."""
+        trigger = (self._triggers or {}).get(policy.trigger or "")
+        if trigger is None:
+            return
+        said = [one for one in trigger.deliver if one.slot == slot.name]
+        if not said:
+            self._add(
+                place,
+                f"the trigger of policy {policy.name} delivers nothing to this slot; "
+                f"give {trigger.name} a delivery {{to: block, slot: {slot.name}, "
+                "content: ...}",
+            )
+        for one in said:
+            if slot.kind == "block" and one.content not in policy.block_names:
+                self._add(
+                    place,
+                    f"trigger {trigger.name} has the content {one.content} here, which "
+                    f"is no block of policy {policy.name}",
+                )
 
     def _check_slot(self, slot: Slot, place: str) -> None:
+        if slot.shared is not None and EVERYBODY in slot.shared.segments:
+            self._add(
+                f"{place}.shared.segments",
+                f"{EVERYBODY} is who is in none of them; leave it out",
+            )
         self._check_known(slot.policies, self.policies, f"{place}.policies", "policy")
         default = (slot.default_block,) if slot.default_block else ()
         self._check_known(default, self.blocks, f"{place}.default.block", "block")
@@ -268,6 +410,7 @@ class _Reading:
                     f"{place}.policies",
                     f"policy {name} chooses among blocks; take it for a slot of blocks",
                 )
+            self._check_message(slot, policy, f"{place}.policies")
 
     def _check_known(
         self, used: Iterable[str], known: Mapping[str, Any], place: str, what: str
@@ -318,7 +461,8 @@ class _Reading:
             elif place == "version":
                 message = f"has to be {FORM}, the form of file that this is"
             else:
-                message = error["msg"][0].lower() + error["msg"][1:]
+                said = error["msg"].removeprefix("Value error, ")
+                message = said[0].lower() + said[1:]
             self._add(place, message)
 
     def _block(self, name: str, form: _BlockForm) -> Block:
@@ -342,13 +486,15 @@ class _Reading:
             listing=_listing(form.list_ or _ListForm())
             if form.kind == "items"
             else None,
+            caps=_caps(form.caps),
         )
 
     def _policy(self, name: str, form: _PolicyForm, version: str) -> Policy:
         place = f"policies.{name}"
         when = self._parsed(parse_condition, form.when, f"{place}.when")
         needs = set(form.needs)
-        if reads_features(when):
+        # What is counted or waits for a visitor is kept of the visitor, too.
+        if reads_features(when) or form.caps or form.trigger:
             needs.add("personalization")
         listing = None if form.list_ is None else _listing(form.list_)
         if form.blocks and form.list_ is not None:
@@ -360,15 +506,20 @@ class _Reading:
                 f"{place}.explore",
                 "is of blocks; for items set list.exploration_share",
             )
+        if form.learnt is not None and not form.blocks:
+            self._add(f"{place}.learnt", "is of blocks; give the policy `blocks`")
         return Policy(
             name=name,
             version=version,
             needs=frozenset(needs),
+            caps=_caps(form.caps),
+            trigger=form.trigger,
             when=when,
             hold_out_share=form.hold_out,
             experiment=self._experiment(form, f"{place}.experiment"),
             blocks=tuple(form.blocks),
             explore_share=form.explore,
+            learnt=None if form.learnt is None else self._folder / form.learnt,
             listing=listing,
             reason=form.reason,
         )
@@ -406,10 +557,13 @@ class _Reading:
         if text is None:
             return None
         try:
-            return parse(text, self._names)
+            found = parse(text, self._names)
+            if self._segments is not None:
+                check_segments(found, self._segments)
         except ExpressionError as problem:
             self._add(place, str(problem))
             return None
+        return found
 
     def _note(self, kind: str, name: str) -> None:
         first = self._files.setdefault((kind, name), self._file)
@@ -420,6 +574,10 @@ class _Reading:
         self.problems.append(PolicyProblem(self._file, field, message))
 
 
+def _caps(forms: "list[_CapForm] | None") -> tuple[Cap, ...]:
+    return tuple(Cap(form.shows, form.per) for form in forms or ())
+
+
 def _listing(form: _ListForm) -> Listing:
     said = form.model_dump(exclude_none=True)
     rules = {one.name for one in fields(ListRules)} & set(said)
@@ -427,6 +585,15 @@ def _listing(form: _ListForm) -> Listing:
         count=form.count,
         rules=replace(ListRules(), **{name: said[name] for name in rules}),
         category=form.category,
+    )
+
+
+def _sharing(form: _SharedForm) -> Sharing:
+    return Sharing(
+        segments=tuple(dict.fromkeys(form.segments)),
+        browser_seconds=form.browser_seconds,
+        edge_seconds=form.edge_seconds,
+        stale_seconds=form.stale_seconds,
     )
 
 

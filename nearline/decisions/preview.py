@@ -37,6 +37,7 @@ def preview(
         update={
             "decision_features_seconds": _PATIENCE_SECONDS,
             "decision_ranking_seconds": _PATIENCE_SECONDS,
+            "decision_state_seconds": _PATIENCE_SECONDS,
         }
     )
     features = FeatureSource(settings, log=ServedLog(segments_folder(settings), 0))
@@ -56,7 +57,7 @@ def preview(
         stack.callback(decider.close)
         decider.refresh()
         if consents.personalization:
-            features.open()
+            features.open(decider.policies.services())
         asker = Asker(visitor_id, Sender("preview"), consents, page)
         return asyncio.run(
             decider.decide(asker, slots or sorted(decider.policies.slots))

@@ -15,12 +15,17 @@ from nearline.decisions.knowing import Consents, Page
 from nearline.events.contract import Key, Name, PagePath, ShortText
 
 _MOST_UNAVAILABLE = 1_000
+SEGMENT_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
+_GROUP = r"[a-z][a-z0-9_]{0,63}:[A-Za-z0-9_.-]{1,64}"
+GROUPS_PATTERN = rf"^{_GROUP}(~{_GROUP}){{0,19}}$"
 _NOTICE = r"^[A-Za-z0-9_.-]{1,32}$"
 
 _Body = TypeVar("_Body", bound="RequestForm")
 
 Target = Literal["session", "7d"]
 """Keys of `nearline.propensity.targets.TARGETS`."""
+
+DeviceClass = Literal["desktop", "mobile", "tablet", "tv", "other"]
 
 Visitor = Annotated[
     str,
@@ -63,7 +68,7 @@ class ContextForm(RequestForm):
         None
     )
     campaign: ShortText | None = None
-    device_class: Literal["desktop", "mobile", "tablet", "tv", "other"] | None = None
+    device_class: DeviceClass | None = None
     source_session_id: Key | None = None
 
     def as_page(self) -> Page:
@@ -83,6 +88,37 @@ class DecideForm(RequestForm):
     visitor: Visitor
     slots: Annotated[list[Name], Field(min_length=1, max_length=100)]
     context: ContextForm = ContextForm()
+
+
+class VariantsForm(RequestForm):
+    """Which variants of these slots, that many share, does this visitor see?"""
+
+    visitor: Visitor
+    slots: Annotated[list[Name], Field(min_length=1, max_length=100)]
+    context: ContextForm = ContextForm()
+
+
+class VariantForm(RequestForm):
+    """The key of a variant: parameters of its path. Nothing else is taken, so that
+    nothing of a person can be part of what is kept for all."""
+
+    segment: Annotated[str, StringConstraints(pattern=SEGMENT_PATTERN)] | None = None
+    groups: (
+        Annotated[str, StringConstraints(pattern=GROUPS_PATTERN, max_length=1024)]
+        | None
+    ) = None
+    page_type: Name | None = None
+    item: Key | None = None
+    channel: Name | None = None
+    device_class: DeviceClass | None = None
+
+    def as_page(self) -> Page:
+        return Page(
+            page_type=self.page_type,
+            item=self.item,
+            channel=self.channel,
+            device_class=self.device_class,
+        )
 
 
 class RecommendForm(RequestForm):
@@ -168,6 +204,8 @@ def _plain(message: str) -> str:
 
 _FORMS = (
     DecideForm,
+    VariantsForm,
+    VariantForm,
     RecommendForm,
     ScoreForm,
     OutcomesForm,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from nearline.errors import NearlineError
+from nearline.errors import InputError, NearlineError
 from nearline.publication.releases import read_manifest
 from nearline.settings import load_settings
 
@@ -21,10 +21,18 @@ _NEARLINE = str(Path(sys.executable).with_name("nearline"))
 
 @click.command(
     epilog="Example: nearline up --port 8080 --run-every 15",
-    short_help="Run collector, live features and the run together.",
+    short_help="Run collector, live features, decisions and the run together.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65_535), default=8080, show_default=True)
+@click.option(
+    "--decisions-port",
+    type=click.IntRange(0, 65_535),
+    default=8090,
+    show_default=True,
+    metavar="PORT",
+    help="Where `nearline serve` answers what to show; 0 leaves it out.",
+)
 @click.option(
     "--run-every",
     type=click.IntRange(0),
@@ -33,13 +41,19 @@ _NEARLINE = str(Path(sys.executable).with_name("nearline"))
     metavar="MINUTES",
     help="Run `nearline run` so often; 0 leaves that to you or to Dagster's schedule.",
 )
-def up(host: str, port: int, run_every: int) -> None:
-    """Take events over HTTP and keep online features seconds behind, until stopped.
+def up(host: str, port: int, decisions_port: int, run_every: int) -> None:
+    """Take events over HTTP, keep online features seconds behind, and answer what to show
+    whom, until stopped.
 
     The first time, when nothing is published yet, `nearline run` comes first. Triggers
     run, too, where there are some.
     """
     settings = load_settings()
+    if decisions_port == port:
+        raise InputError(
+            f"--decisions-port {port} is the collector's; give each a port of its own, "
+            "or 0 to leave decisions out"
+        )
     if read_manifest(settings.published) is None:
         click.echo("nothing is published yet: running once", err=True)
         subprocess.run([_NEARLINE, "run"], check=True)
@@ -52,6 +66,10 @@ def up(host: str, port: int, run_every: int) -> None:
             # Waits for a model where there is none yet.
             "recommend live": started.enter_context(_part("recommend", "live")),
         }
+        if decisions_port:
+            parts["serve"] = started.enter_context(
+                _part("serve", "--host", host, "--port", str(decisions_port))
+            )
         if any(settings.triggers.glob("*.yml")):
             parts["triggers run"] = started.enter_context(_part("triggers", "run"))
         next_run = time.monotonic() + run_every * 60

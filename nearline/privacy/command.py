@@ -1,5 +1,6 @@
 """`nearline privacy`: what a privacy officer does from the command line."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 
 import click
@@ -10,7 +11,7 @@ from nearline.errors import InputError
 from nearline.events.contract import Pseudonym
 from nearline.privacy.pseudonyms import Pseudonymizer, load_keyring, rotate_key
 from nearline.privacy.suppression import KeyType, Reason, count_suppressed, suppress
-from nearline.settings import load_settings
+from nearline.settings import Settings, load_settings
 
 
 @click.group(
@@ -66,6 +67,7 @@ def suppress_command(
         ) from None
     settings = load_settings()
     is_new = suppress(settings, key_type, key, reason, datetime.now(UTC))
+    _forget_shown(settings)
     if as_json:
         print_json({"is_new": is_new, "suppressed_count": count_suppressed(settings)})
     else:
@@ -73,6 +75,22 @@ def suppress_command(
             "listed; the next `nearline run` leaves the rows out"
             if is_new
             else "was listed before; nothing changed"
+        )
+
+
+def _forget_shown(settings: Settings) -> None:
+    """Counts for frequency caps go at once: no run rebuilds them."""
+    from nearline.decisions.showings import forget_suppressed, open_showings
+
+    try:
+        with closing(open_showings(settings)) as showings:
+            forget_suppressed(settings, showings)
+    except Exception as problem:
+        # Whatever Redis or SQLite raises: the key is listed, and `nearline serve` tries.
+        click.echo(
+            "warning: counts of what was shown cannot be deleted now "
+            f"({type(problem).__name__}); `nearline serve` deletes them when it can",
+            err=True,
         )
 
 

@@ -50,6 +50,7 @@ FACTS_AND_MEASURES = (
         "fct_experiment_results", ("experiment_key", "metric_name", "variant_key")
     ),
     PublishedTable("fct_decisions", ("decision_id",)),
+    PublishedTable("fct_shown_items", ("shown_item_id",)),
     PublishedTable(
         "fct_daily_metrics", ("metric_date", "channel", "device_class", "segment")
     ),

@@ -12,7 +12,12 @@ import click
 from nearline.cli import print_json
 from nearline.errors import InputError
 from nearline.progress import progress_bar
-from nearline.recommend.serving_command import recommend_for, recommend_live, train
+from nearline.recommend.serving_command import (
+    recommend_feedback,
+    recommend_for,
+    recommend_live,
+    train,
+)
 
 if TYPE_CHECKING:
     from nearline.recommend.evaluation import Evaluation
@@ -63,7 +68,7 @@ def recommend() -> None:
     """Learn recommendations from what is published, and measure models on your own data."""
 
 
-for _command in (train, recommend_for, recommend_live):
+for _command in (train, recommend_for, recommend_live, recommend_feedback):
     recommend.add_command(_command)
 
 

@@ -59,6 +59,35 @@ def ratio_estimates(
     ]
 
 
+def quotient_estimate(
+    sums: "Numbers",
+    counts: "Numbers",
+    other_sums: "Numbers",
+    other_counts: "Numbers",
+    seed: int,
+) -> Estimate:
+    """Sum over sum, in multiples of another sum over sum; all four by unit.
+
+    A resample in which the other is 0 has no quotient and is left out.
+    """
+    columns = np.column_stack([sums, counts, other_sums, other_counts])
+
+    def quotient(totals: "Numbers") -> "Numbers":
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found: Numbers = (totals[..., 0] / totals[..., 1]) / (
+                totals[..., 2] / totals[..., 3]
+            )
+        return found
+
+    resampled = np.concatenate(
+        [
+            quotient(drawn @ columns)
+            for drawn in _draws(len(columns), RESAMPLE_COUNT, seed)
+        ]
+    )
+    return percentile_estimate(float(quotient(columns.sum(axis=0))), resampled)
+
+
 def coverage_estimate(lists: "Codes", item_count: int, seed: int) -> Estimate:
     """Share of `item_count` items that stand in at least one list.
 

@@ -184,10 +184,12 @@ class Recommender:
         chosen = [_best(scores, size, self.order)]
         may_be_shown = np.isfinite(scores)
         for source in sources:
-            own = np.where(may_be_shown, source.weighed, 0)
+            # Most sources speak of few items, and equal scores are slow to part.
+            spoken_of = np.flatnonzero((source.weighed > 0) & may_be_shown)
+            own = source.weighed[spoken_of]
             least = max(len(own) - CANDIDATES_OF_A_SOURCE, 0)
-            best = np.argpartition(own, least)[least:]
-            chosen.append(best[own[best] > 0].astype(np.int32))
+            best = np.argpartition(own, least)[least:] if least else slice(None)
+            chosen.append(spoken_of[best].astype(np.int32))
         found = np.unique(np.concatenate(chosen))
         return found[np.lexsort((self.order[found], -scores[found]))].astype(np.int32)
 

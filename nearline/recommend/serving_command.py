@@ -1,4 +1,4 @@
-"""`nearline recommend train|for|live`: learn from the warehouse, and show a list.
+"""`nearline recommend train|for|live|feedback`: learn, show a list, and what it was worth.
 
 Belongs here: options and words. Not here: measuring models on a file (`command`).
 """
@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from nearline.progress import progress_bar
 from nearline.settings import load_settings
 
 if TYPE_CHECKING:
+    from nearline.recommend.feedback import Taking, Worth
     from nearline.recommend.following import Step
     from nearline.recommend.requests import Answer
     from nearline.recommend.training import Training
@@ -133,6 +135,44 @@ def recommend_for(
 
 
 @click.command(
+    name="feedback",
+    epilog="Example: nearline recommend feedback --taken carted --json",
+    short_help="Say what choosing was worth, beside items shown by chance.",
+)
+@click.option(
+    "--taken",
+    type=click.Choice(["viewed", "carted", "bought"]),
+    default="viewed",
+    show_default=True,
+    help="What counts, by the same visitor within a day.",
+)
+@_json_option
+def recommend_feedback(taken: "Taking", as_json: bool) -> None:
+    """Compare items that a version chose with items that it showed by chance.
+
+    From the decisions that `nearline serve` logged, as `nearline run` published them. Both
+    kinds stand in the same places before the same people, so how many times as often the
+    chosen ones are taken is what the choice did.
+    """
+    from nearline.recommend.feedback import read_worth
+    from nearline.recommend.warehouse import published_release
+
+    settings = load_settings()
+    found = read_worth(settings, published_release(settings).folder, taken, seed=0)
+    if as_json:
+        print_json({"taken": taken, "versions": [asdict(one) for one in found]})
+    elif not found:
+        click.echo(
+            "no list of a recommender is on record yet; `nearline serve` shows them, and "
+            "`nearline run` a day later knows what came of it"
+        )
+    else:
+        click.echo(
+            "\n".join(line for one in found for line in _worth_words(one, taken))
+        )
+
+
+@click.command(
     name="live",
     epilog="Example: nearline recommend live --write-every 5",
     short_help="Keep recommendations seconds behind the events.",
@@ -186,6 +226,33 @@ def _live_words(totals: "Counter[str]", model_version: int | None) -> str:
         f"recommend  {totals['records']:,} records, {totals['touches']:,} views and "
         f"carts since recommender v{model_version}"
     )
+
+
+def _worth_words(worth: "Worth", taken: str) -> list[str]:
+    if worth.problem is None:
+        verdict = (
+            "worse than chance"
+            if worth.is_worse_than_chance
+            else "better than chance"
+            if worth.is_better_than_chance
+            else "no better and no worse than chance, as far as can be told"
+        )
+    else:
+        verdict = f"cannot tell: {worth.problem}"
+    lines = [f"recommender v{worth.version}: {verdict}"]
+    if worth.problem is None:
+        times = worth.times
+        lines.append(
+            f"  chosen items were {taken} {times.value:.2f} times as often as drawn ones "
+            f"(95 % interval {times.ci_low:.2f} to {times.ci_high:.2f})"
+        )
+    for kind, count, share in (
+        ("chosen", worth.chosen_count, worth.chosen_taken),
+        ("drawn", worth.drawn_count, worth.drawn_taken),
+    ):
+        if share.value is not None:
+            lines.append(f"  {kind:<7} {count:>9,} shown, {share.value:.2%} {taken}")
+    return lines
 
 
 def _training_words(done: "Training") -> list[str]:

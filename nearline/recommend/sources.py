@@ -18,7 +18,7 @@ from nearline.recommend.cold_start import (
     find_likeness,
     scores_for_strangers,
 )
-from nearline.recommend.histories import Histories, weighted_matrix
+from nearline.recommend.histories import Histories, weigh_rows
 from nearline.recommend.models.als import AlternatingLeastSquares
 from nearline.recommend.models.blend import level
 from nearline.recommend.models.content import attribute_features
@@ -164,16 +164,17 @@ class Shelves:
             is_longer = isinstance(model, AlternatingLeastSquares)
             scores = model.score(whole if is_longer else trained)
             # A model that diverged has nothing to say; the others have.
-            np.nan_to_num(scores, copy=False, nan=0, posinf=0, neginf=0)
+            if not np.isfinite(scores).all():
+                np.nan_to_num(scores, copy=False, nan=0, posinf=0, neginf=0)
             leveled = level(_padded(scores, len(self)), whole, True)[0]
             weighed = leveled * np.float32(self.weights[name])
             found.append(Source(MEMBER_KINDS[name], weighed))
         return found
 
     def _together(self, interest: Interest) -> "Scores":
-        weights = weighted_matrix(_row(interest.history), len(self), TOGETHER_DECAY)
-        scores: Scores = (weights @ self.together).toarray()
-        leveled: Scores = level(scores, _row(interest.history), True)[0]
+        history = _row(interest.history)
+        scores = weigh_rows(history, self.together, TOGETHER_DECAY)
+        leveled: Scores = level(scores, history, True)[0]
         return leveled
 
     def _goes_with(self, focus: int) -> "Scores":

@@ -45,6 +45,7 @@ class ArrivedEvent:
     is_usable: bool
     consents: Mapping[Purpose, bool] | None = None
     message_id: str | None = None
+    decision_id: str | None = None
 
 
 def read_events(
@@ -85,7 +86,8 @@ def _event(row: Mapping[str, Any], is_usable: bool, latest: int) -> ArrivedEvent
         fields=fields,
         is_usable=is_usable,
         consents=consents,
-        message_id=_message_id(row["properties"]),
+        message_id=_named(row["properties"], "message_id"),
+        decision_id=_named(row["properties"], "decision_id"),
     )
 
 
@@ -97,7 +99,7 @@ def _lines(items: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _message_id(properties: Any) -> str | None:
+def _named(properties: Any, name: str) -> str | None:
     given = json.loads(properties) if isinstance(properties, str) else properties
-    found = given.get("message_id") if isinstance(given, dict) else None
+    found = given.get(name) if isinstance(given, dict) else None
     return found if isinstance(found, str) else None

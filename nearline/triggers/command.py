@@ -43,12 +43,10 @@ def check(as_json: bool) -> None:
 
     Settings that deliveries will need, and segments that nobody is in, are warnings.
     """
-    from nearline.triggers.features import check_features
     from nearline.triggers.reading import read_triggers
 
     settings = load_settings()
-    found = read_triggers(settings.triggers)
-    check_features(found, settings.dbt_project)
+    found = read_triggers(settings.triggers, settings.dbt_project)
     warnings = _warnings(settings, found.triggers)
     if as_json:
         print_json(
@@ -82,7 +80,7 @@ def list_command(ready_made: bool, as_json: bool) -> None:
                 click.echo(f"{name:28} {given['description']}")
         return
     settings = load_settings()
-    found = reading.read_triggers(settings.triggers)
+    found = reading.read_triggers(settings.triggers, settings.dbt_project)
     fired = _fired(settings)
     if as_json:
         print_json(

@@ -5,8 +5,9 @@ All durations and moments are whole milliseconds; moments are since 1970 (UTC).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+from nearline.decisions.expressions import Expression
 from nearline.privacy.consents import Purpose
 
 Per = Literal["visitor", "item", "category"]
@@ -19,6 +20,9 @@ KEY_FIELDS: Mapping[Per, str | None] = {
 }
 """The field by which firings are counted apart."""
 
+CART_FILLED = "cart.is_filled"
+"""In conditions: whether by the visitor's events something is in the cart."""
+
 ACTIVITY = "page_view"
 """The event by which a visitor counts as there."""
 
@@ -27,37 +31,11 @@ FIRST_VISIT_MS = 30 * 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """What one field must be. Of `values`, any; without, any value at all."""
-
-    field: str
-    values: frozenset[Any] | None = None
-    at_least: float | None = None
-    at_most: float | None = None
-    starts_with: str | None = None
-
-    def holds(self, value: Any) -> bool:
-        if value is None:
-            return False
-        if self.values is not None and value not in self.values:
-            return False
-        if self.starts_with is not None:
-            return isinstance(value, str) and value.startswith(self.starts_with)
-        if self.at_least is None and self.at_most is None:
-            return True
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        return (self.at_least is None or value >= self.at_least) and (
-            self.at_most is None or value <= self.at_most
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Match:
-    """Events of a name of which all conditions hold."""
+    """Events of a name, and of those the ones of whose fields a condition holds."""
 
     event: str
-    where: tuple[Condition, ...] = ()
+    where: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +67,9 @@ class OnFirstVisit:
 
 @dataclass(frozen=True, slots=True)
 class OnFeature:
-    """A feature of the online store begins to hold, or `is_leaving` ceases to."""
+    """A condition on live features begins to hold, or `is_leaving` ceases to."""
 
-    condition: Condition
+    condition: Expression
     is_leaving: bool = False
 
 
@@ -142,8 +120,7 @@ class Trigger:
     on: On
     version: str
     description: str = ""
-    needs_cart: bool = False
-    features: tuple[Condition, ...] = ()
+    when: Expression | None = None
     after_ms: int = 0
     grace_ms: int = 0
     restarted_by: tuple[Match, ...] = ()
@@ -160,6 +137,10 @@ class Trigger:
     @property
     def salt(self) -> str:
         return self.hold_out_salt or f"trigger.{self.name}"
+
+    @property
+    def needs_cart(self) -> bool:
+        return self.when is not None and CART_FILLED in self.when.names
 
     def names(self) -> set[str]:
         """Names of the events that it looks at."""

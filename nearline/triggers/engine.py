@@ -13,10 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from nearline.decisions.expressions import NOW
+from nearline.decisions.vocabulary import services_of
 from nearline.experiments.assignment import bucket_of
 from nearline.triggers.arriving import ArrivedEvent
 from nearline.triggers.definitions import (
     ACTIVITY,
+    CART_FILLED,
     Match,
     OnFeature,
     Trigger,
@@ -33,11 +36,19 @@ from nearline.triggers.machine import (
     matches_any,
 )
 from nearline.triggers.messages import content_of, context, firing_id, message_id
+from nearline.triggers.moments import moment_of
 from nearline.triggers.state import Said, State, Timer
 
 CLOCK = "clock"
 CHECK_AFTER_MS = (1_000, 5_000, 30_000)
 """When features are looked at after a visitor acted: `nearline live` takes about a second."""
+
+EXPOSURES = ("exposure", "slot_visible")
+"""Events that say that something was really visible, where they name message or decision;
+as `decision_exposure_events` and `decision_click_events` of the dbt project."""
+
+RESPONSES = ("response", "click", "select_item")
+"""Those that say that it was answered: clicked or closed."""
 
 _CONSENT_NEEDED = "personalization"
 
@@ -75,7 +86,8 @@ def latest_said(
 
 
 Features = Callable[[str], Mapping[str, Any] | None]
-"""A visitor's values in the online store now; None where it cannot be asked."""
+"""A visitor's values in the online store now, by the names of conditions; None where it
+cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +219,13 @@ class Engine:
             self._state.say(
                 event.visitor_id, purpose, is_given, event.at, event.event_id
             )
-        if event.message_id is not None:
-            self._note_response(event, clock)
+        message = event.message_id
+        if event.name == "decision" and message is not None:
+            self._state.note_decided(event.event_id, event.visitor_id, message)
+        if message is None and event.decision_id is not None:
+            message = self._state.decided_message(event.decision_id)
+        if message is not None:
+            self._note_response(event, message, clock)
         if not event.is_usable:
             return
         if event.at < clock - self._memory_ms:
@@ -328,8 +345,6 @@ class Engine:
         facts = self._state.facts(visitor)
         if now - found.due > trigger.expiry_ms:
             return "too_late"
-        if trigger.needs_cart and not cart_of(facts, found.due):
-            return "cart_empty"
         for purpose in {_CONSENT_NEEDED, trigger.consent}:
             if not self._has_consent(visitor, purpose):
                 return "no_consent"
@@ -338,12 +353,17 @@ class Engine:
             fired = self._state.fired_count(visitor, name, found.due - cap.per_ms)
             if fired >= cap.count:
                 return "capped"
-        if trigger.features:
-            values = None if self._features is None else self._features(visitor)
-            if values is None:
-                return "features_away"
-            if not all(one.holds(values.get(one.field)) for one in trigger.features):
-                return "features"
+        if trigger.when is not None:
+            values: dict[str, Any] = {NOW: moment_of(now)}
+            if trigger.needs_cart:
+                values[CART_FILLED] = bool(cart_of(facts, found.due))
+            if services_of(trigger.when):
+                read = None if self._features is None else self._features(visitor)
+                if read is None:
+                    return "features_away"
+                values |= read
+            if not trigger.when.is_met(values):
+                return "condition"
         return None
 
     def _has_consent(self, visitor: str, purpose: str) -> bool:
@@ -376,20 +396,20 @@ class Engine:
                 }
             )
 
-    def _note_response(self, event: ArrivedEvent, clock: int) -> None:
+    def _note_response(self, event: ArrivedEvent, message: str, clock: int) -> None:
         """An on-page message was seen, or answered, which ends it."""
-        if event.name == "exposure":
+        if event.name in EXPOSURES:
             self._state.connection.execute(
                 "update outbox set shown_count = shown_count + 1 where message_id = ? "
                 "and visitor_id = ? and channel in ('block', 'banner')",
-                (event.message_id, event.visitor_id),
+                (message, event.visitor_id),
             )
-        elif event.name == "response":
+        elif event.name in RESPONSES:
             self._state.connection.execute(
                 "update outbox set state = 'sent', done_at = ? where message_id = ? "
                 "and visitor_id = ? and channel in ('block', 'banner') "
                 "and state = 'waiting'",
-                (clock, event.message_id, event.visitor_id),
+                (clock, message, event.visitor_id),
             )
 
     def _check(self, visitor: str, now: int) -> None:
@@ -400,7 +420,7 @@ class Engine:
         for trigger in self._triggers.triggers:
             if not isinstance(trigger.on, OnFeature):
                 continue
-            holds = trigger.on.condition.holds(values.get(trigger.on.condition.field))
+            holds = trigger.on.condition.is_met({**values, NOW: moment_of(now)})
             held = self._state.is_member(trigger.name, visitor)
             if holds == held:
                 continue

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nearline.decisions.expressions import NOW
 from nearline.triggers.definitions import (
     ACTIVITY,
     FIRST_VISIT_MS,
@@ -23,6 +24,7 @@ from nearline.triggers.definitions import (
     OnReturn,
     Trigger,
 )
+from nearline.triggers.moments import moment_of
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,8 +71,9 @@ class Armed:
 
 
 def matches(match: Match, fact: Fact) -> bool:
-    return fact.name == match.event and all(
-        condition.holds(fact.fields.get(condition.field)) for condition in match.where
+    return fact.name == match.event and (
+        match.where is None
+        or match.where.is_met({**fact.fields, NOW: moment_of(fact.at)})
     )
 
 

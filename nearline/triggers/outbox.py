@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from nearline.file_stamps import FileStamp, file_stamp
+from nearline.privacy.consents import Purpose
 from nearline.settings import Settings
 from nearline.triggers.moments import milliseconds, moment_of
 from nearline.triggers.state import connect, state_path, transaction
@@ -23,7 +24,7 @@ STATES = ("waiting", "sending", "sent", "withdrawn", "refused", "expired", "dead
 """What a message may be; docs/triggers.md says what each means."""
 
 _PENDING = """
-select message_id, trigger_name, channel, content, fired_at, expires_at
+select message_id, trigger_name, channel, purpose, content, fired_at, expires_at
 from outbox
 where
     visitor_id = :visitor and channel in ('block', 'banner') and state = 'waiting'
@@ -47,13 +48,16 @@ order by fired_at desc, message_id
 class PendingBlock:
     """A message that waits to be shown to a visitor; moments are of UTC, with zone.
 
-    Whoever shows it sends an `exposure` event with `properties.message_id`; a
-    `response` event with it (clicked, closed) ends the message.
+    Whoever shows it sends an `exposure` or `slot_visible` event with
+    `properties.message_id`, or with the `decision_id` of the decision that named it; a
+    `response` event with either (clicked, closed) ends the message. `purpose` is what
+    the visitor has to allow.
     """
 
     message_id: str
     trigger: str
     channel: str
+    purpose: Purpose
     slot: str
     content: str
     data: Mapping[str, Any]
@@ -110,13 +114,14 @@ class PendingBlocks:
                 self._close()
                 raise
         found = []
-        for message_id, trigger, channel, text, fired_at, expires_at in rows:
+        for message_id, trigger, channel, purpose, text, fired_at, expires_at in rows:
             content = json.loads(text)
             found.append(
                 PendingBlock(
                     message_id=message_id,
                     trigger=trigger,
                     channel=channel,
+                    purpose=purpose,
                     slot=content["slot"],
                     content=content["content"],
                     data=content["data"],

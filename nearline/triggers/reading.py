@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -21,17 +21,30 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
 from nearline.audience.webhook import check_url
+from nearline.decisions.expressions import (
+    Expression,
+    ExpressionError,
+    Kind,
+    parse_condition,
+)
+from nearline.decisions.vocabulary import (
+    check_segments,
+    known_features,
+    known_segments,
+    services_of,
+)
 from nearline.errors import InputError
 from nearline.events.contract import Name
 from nearline.experiments.assignment import BUCKET_COUNT
 from nearline.privacy.consents import Purpose
 from nearline.triggers.definitions import (
+    CART_FILLED,
     Cap,
-    Condition,
     Delivery,
     Match,
     On,
@@ -75,6 +88,16 @@ EVENT_FIELDS = (
     "device_class",
 )
 """Fields of the contract that a condition may name and a message may quote."""
+
+_NUMBERS = frozenset(
+    {"price_cents", "quantity", "revenue_cents", "engaged_seconds", "scroll_rate"}
+)
+_EVENT_KINDS: Mapping[str, Kind] = {
+    name: "number" if name in _NUMBERS else "text"
+    for name in EVENT_FIELDS
+    if name != "items"
+}
+_FEATURES_HINT = "docs/features.md says where features are described"
 
 PLACEHOLDERS = frozenset({"trigger", "item_id", "item_ids", "item_category", "count"})
 """What `$name` in a subject or text may be."""
@@ -123,13 +146,51 @@ def _some_time(value: int) -> int:
     return value
 
 
-def _event_field(name: str) -> str:
-    if name not in EVENT_FIELDS or name == "items":
-        raise ValueError(
-            "is no field of an event that can be asked for; use one of "
-            + ", ".join(field for field in EVENT_FIELDS if field != "items")
-        )
-    return name
+def _where(value: Any) -> Expression:
+    """A condition on an event's own fields."""
+    return _parsed(value, _EVENT_KINDS, f"use one of {', '.join(_EVENT_KINDS)}")
+
+
+def _holds(value: Any, info: ValidationInfo) -> Expression:
+    """A condition on live features alone."""
+    found = _of_features(value, _features(info), info)
+    if not services_of(found):
+        raise ValueError("asks for no feature; take `on: event`, or name one")
+    return found
+
+
+def _when(value: Any, info: ValidationInfo) -> Expression:
+    """A condition on live features, and on what events tell of the cart."""
+    kinds: dict[str, Kind] = {**_features(info), CART_FILLED: "flag"}
+    return _of_features(value, kinds, info)
+
+
+def _of_features(
+    value: Any, kinds: Mapping[str, Kind], info: ValidationInfo
+) -> Expression:
+    found = _parsed(value, kinds, _FEATURES_HINT)
+    assert info.context is not None
+    try:
+        check_segments(found, info.context["segments"]())
+    except ExpressionError as problem:
+        raise ValueError(str(problem)) from problem
+    return found
+
+
+def _features(info: ValidationInfo) -> Mapping[str, Kind]:
+    # `read_triggers` hands it in; it is called where a condition is met that asks.
+    assert info.context is not None
+    found: Mapping[str, Kind] = info.context["features"]()
+    return found
+
+
+def _parsed(value: Any, kinds: Mapping[str, Kind], hint: str) -> Expression:
+    if not isinstance(value, str):
+        raise ValueError("must be a condition as in SQL, such as price_cents >= 5000")
+    try:
+        return parse_condition(value, kinds, hint)
+    except ExpressionError as problem:
+        raise ValueError(str(problem)) from problem
 
 
 def _own_url(url: str) -> str:
@@ -162,40 +223,20 @@ def _one_line(text: str) -> str:
 _Duration = Annotated[int, BeforeValidator(_duration)]
 _Span = Annotated[int, BeforeValidator(_duration), AfterValidator(_some_time)]
 _Share = Annotated[float, Field(ge=0, le=1)]
+_Where = Annotated[Expression, BeforeValidator(_where)]
 _M = TypeVar("_M", bound=BaseModel)
-_Scalar = str | bool | int | float
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Range(_Model):
-    at_least: float | None = None
-    at_most: float | None = None
-    starts_with: str | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> "_Range":
-        if self.at_least is None and self.at_most is None and not self.starts_with:
-            raise ValueError("must say at_least, at_most or starts_with")
-        return self
-
-
-_Wanted = _Scalar | Annotated[list[_Scalar], Field(min_length=1)] | _Range
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class _Match(_Model):
     event: Name
-    where: dict[Annotated[str, AfterValidator(_event_field)], _Wanted] = Field(
-        default_factory=dict
-    )
+    where: _Where | None = None
 
     def built(self) -> Match:
-        return Match(
-            self.event,
-            tuple(_condition(name, wanted) for name, wanted in self.where.items()),
-        )
+        return Match(self.event, self.where)
 
 
 def _spelt_out(value: Any) -> Any:
@@ -212,36 +253,31 @@ _Matches = Annotated[list[_Matched], BeforeValidator(_listed)]
 
 class _On(_Model):
     event: Name | None = None
-    where: dict[Annotated[str, AfterValidator(_event_field)], _Wanted] = Field(
-        default_factory=dict
-    )
+    where: _Where | None = None
     count: Annotated[int, Field(ge=1, le=100)] | None = None
     sequence: Annotated[list[_Matched], Field(min_length=2, max_length=5)] | None = None
     within: _Span | None = None
     per: Per = "visitor"
     back_after: _Span | None = None
     first_visit: _Matched | None = None
-    feature: Name | None = None
-    holds: _Wanted | None = None
+    holds: Annotated[Expression, BeforeValidator(_holds)] | None = None
     segment: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     change: Literal["entered", "left"] | None = None
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> "_On":
-        kinds = ("event", "sequence", "back_after", "first_visit", "feature", "segment")
+        kinds = ("event", "sequence", "back_after", "first_visit", "holds", "segment")
         given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"must have exactly one of {', '.join(kinds)}")
         also = {
             "event": {"where", "count", "within", "per"},
             "sequence": {"within", "per"},
-            "feature": {"holds", "change"},
+            "holds": {"change"},
             "segment": {"change"},
         }.get(given[0], set())
         for name in sorted(self.model_fields_set - {given[0]} - also):
             raise ValueError(f"{name} does not go with {given[0]}; take it out")
-        if given[0] == "feature" and self.holds is None:
-            raise ValueError("feature needs `holds`, such as {at_least: 3}")
         if (self.count or 1) > 1 and self.within is None:
             raise ValueError("count needs `within`, such as 24h")
         if self.sequence is not None and self.within is None:
@@ -251,7 +287,7 @@ class _On(_Model):
     def built(self) -> On:
         is_leaving = self.change == "left"
         if self.event is not None:
-            match = _Match(event=self.event, where=self.where).built()
+            match = Match(self.event, self.where)
             return OnEvents((match,), self.count or 1, self.within, self.per)
         if self.sequence is not None:
             steps = tuple(step.built() for step in self.sequence)
@@ -260,16 +296,10 @@ class _On(_Model):
             return OnReturn(self.back_after)
         if self.first_visit is not None:
             return OnFirstVisit(self.first_visit.built())
-        if self.feature is not None:
-            assert self.holds is not None
-            return OnFeature(_condition(self.feature, self.holds), is_leaving)
+        if self.holds is not None:
+            return OnFeature(self.holds, is_leaving)
         assert self.segment is not None
         return OnSegment(self.segment, is_leaving)
-
-
-class _When(_Model):
-    cart: Literal["filled"] | None = None
-    features: dict[Name, _Wanted] = Field(default_factory=dict)
 
 
 class _Cap(_Model):
@@ -347,7 +377,7 @@ class _Delivery(_Model):
 class _Trigger(_Model):
     description: str = ""
     on: _On
-    when: _When = Field(default_factory=_When)
+    when: Annotated[Expression, BeforeValidator(_when)] | None = None
     after: _Duration = 0
     wait_for_late: _Duration | None = None
     restarted_by: _Matches = Field(default_factory=list)
@@ -362,7 +392,7 @@ class _Trigger(_Model):
 
     @model_validator(mode="after")
     def _agrees(self) -> "_Trigger":
-        is_of_events = self.on.feature is None and self.on.segment is None
+        is_of_events = self.on.holds is None and self.on.segment is None
         if not is_of_events:
             for name in ("after", "wait_for_late", "restarted_by", "cancelled_by"):
                 if getattr(self, name):
@@ -397,11 +427,7 @@ class _Trigger(_Model):
             on=self.on.built(),
             version=version,
             description=self.description,
-            needs_cart=self.when.cart is not None,
-            features=tuple(
-                _condition(feature, wanted)
-                for feature, wanted in self.when.features.items()
-            ),
+            when=self.when,
             after_ms=self.after,
             grace_ms=grace,
             restarted_by=_built(self.restarted_by),
@@ -417,12 +443,19 @@ class _Trigger(_Model):
         )
 
 
-def read_triggers(folder: Path) -> Triggers:
+def read_triggers(folder: Path, dbt_project: Path) -> Triggers:
     """The triggers of all `*.yml` files of a folder; none where there is no folder.
+
+    Args:
+        dbt_project: says which features conditions may ask for; it is read where one does.
 
     Raises:
         InputError: a file cannot be read as triggers; it names file, place and fix.
     """
+    project: dict[str, Callable[[], Any]] = {
+        "features": functools.cache(lambda: known_features(dbt_project)),
+        "segments": functools.cache(lambda: known_segments(dbt_project)),
+    }
     found: dict[str, tuple[Path, Trigger]] = {}
     caps: list[Cap] = []
     for path in sorted(folder.glob("*.yml")):
@@ -439,7 +472,7 @@ def read_triggers(folder: Path) -> Triggers:
         if not isinstance(triggers, dict):
             raise InputError(f"{path.name}: `triggers` must be a mapping by name")
         for name, given in triggers.items():
-            trigger = _trigger(path, name, given)
+            trigger = _trigger(path, name, given, project)
             if name in found:
                 raise InputError(
                     f"{path.name}: {name} is in {found[name][0].name}, too; rename one"
@@ -455,7 +488,9 @@ def ready_made() -> Mapping[str, Mapping[str, Any]]:
     return content
 
 
-def _trigger(path: Path, name: Any, given: Any) -> Trigger:
+def _trigger(
+    path: Path, name: Any, given: Any, project: Mapping[str, Callable[[], Any]]
+) -> Trigger:
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
         raise InputError(
             f"{path.name}: a trigger's name is lower case letters, digits and _"
@@ -471,14 +506,20 @@ def _trigger(path: Path, name: Any, given: Any) -> Trigger:
                 f"use one of {', '.join(sorted(known))}"
             )
         given = {**known[like], **{key: given[key] for key in given if key != "like"}}
-    checked = _checked(_Trigger, given, path, name)
+    checked = _checked(_Trigger, given, path, name, project)
     content = json.dumps(given, sort_keys=True, default=str).encode()
     return checked.built(name, hashlib.sha256(content).hexdigest()[:12])
 
 
-def _checked(model: type[_M], given: Any, path: Path, place: str) -> _M:
+def _checked(
+    model: type[_M],
+    given: Any,
+    path: Path,
+    place: str,
+    context: Mapping[str, Any] | None = None,
+) -> _M:
     try:
-        return model.model_validate(given)
+        return model.model_validate(given, context=context)
     except ValidationError as problem:
         error = problem.errors(include_url=False, include_input=False)[0]
         parts = [place, *(str(part) for part in error["loc"])]
@@ -509,20 +550,6 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path.name}: must be a mapping with the key `triggers`")
     return content
-
-
-def _condition(field: str, wanted: Any) -> Condition:
-    if isinstance(wanted, _Range):
-        return Condition(
-            field,
-            at_least=wanted.at_least,
-            at_most=wanted.at_most,
-            starts_with=wanted.starts_with,
-        )
-    if wanted == "*":
-        return Condition(field)
-    values = wanted if isinstance(wanted, list) else [wanted]
-    return Condition(field, frozenset(values))
 
 
 def _built(given: list[_Match]) -> tuple[Match, ...]:

@@ -35,7 +35,7 @@ from nearline.triggers.arriving import OWN_SOURCE, read_events
 from nearline.triggers.definitions import OnSegment
 from nearline.triggers.deliveries import Deliverer
 from nearline.triggers.engine import Engine
-from nearline.triggers.features import LiveFeatures, check_features
+from nearline.triggers.features import LiveFeatures, needed_services
 from nearline.triggers.messages import fired_event
 from nearline.triggers.moments import milliseconds
 from nearline.triggers.reading import read_triggers
@@ -94,8 +94,8 @@ class Follower:
         self._clock = clock
         self._max_records = max_records
         self._definitions = _stamps(settings.triggers)
-        self.triggers = read_triggers(settings.triggers)
-        services = check_features(self.triggers, settings.dbt_project)
+        self.triggers = read_triggers(settings.triggers, settings.dbt_project)
+        services = needed_services(self.triggers)
         if not settings.published.exists():
             raise InputError("nothing is published yet; run `nearline run` first")
         self._connection = connect(state_path(settings))
@@ -221,12 +221,14 @@ class Follower:
         if stamps != self._definitions:
             self._definitions = stamps
             try:
-                triggers = read_triggers(self._settings.triggers)
-                services = check_features(triggers, self._settings.dbt_project)
+                triggers = read_triggers(
+                    self._settings.triggers, self._settings.dbt_project
+                )
             except InputError as problem:
                 _LOGGER.warning("the triggers stay as they were: %s", problem)
             else:
                 self.triggers = triggers
+                services = needed_services(triggers)
                 if self._features is not None:
                     self._features.close()
                 self._features = (

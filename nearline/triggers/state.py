@@ -70,6 +70,10 @@ create table if not exists outbox (
 );
 create index if not exists outbox_by_visitor on outbox (visitor_id, state);
 create index if not exists outbox_by_time on outbox (state, next_at);
+create table if not exists decided (
+    decision_id text primary key, visitor_id text not null, message_id text not null
+);
+create index if not exists decided_by_message on decided (message_id);
 create table if not exists memberships (
     trigger_name text not null, visitor_id text not null,
     primary key (trigger_name, visitor_id)
@@ -88,6 +92,7 @@ PERSONAL_TABLES = (
     "outbox",
     "checks",
     "memberships",
+    "decided",
 )
 """Tables with a `visitor_id`: what goes with a person who is erased."""
 
@@ -445,6 +450,24 @@ class State:
             tuple(row.values()),
         )
 
+    def note_decided(self, decision_id: str, visitor_id: str, message_id: str) -> None:
+        """A decision shows a message: what names the one then tells of the other."""
+        self._do(
+            "insert into decided select ?1, ?2, ?3 where exists "
+            "(select 1 from outbox where message_id = ?3 and visitor_id = ?2) "
+            "on conflict do nothing",
+            decision_id,
+            visitor_id,
+            message_id,
+        )
+
+    def decided_message(self, decision_id: str) -> str | None:
+        """The message that a decision showed, if it did one."""
+        row = self._one(
+            "select message_id from decided where decision_id = ?", decision_id
+        )
+        return None if row is None else str(row[0])
+
     def withdraw(self, visitor_id: str, trigger: str, before: int, now: int) -> int:
         """Takes back what is not on its way of occasions before a moment."""
         return self.connection.execute(
@@ -505,6 +528,10 @@ class State:
             "(state = 'waiting' and expires_at < ?)",
             done_before,
             done_before,
+        )
+        self._do(
+            "delete from decided where message_id not in "
+            "(select message_id from outbox)"
         )
         self._do(
             "delete from firings where due < ? and fired_at < ? and is_logged = 1",

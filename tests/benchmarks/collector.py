@@ -134,7 +134,7 @@ def _measure_one(
         environment = _environment(home, log, variables)
         command = [str(NEARLINE), "collector", "--port", str(port)]
         command += ["--workers", str(workers)]
-        with _server(command, environment, port, "/readyz"):
+        with serving(command, environment, port, "/readyz"):
             return _drive(port, _requests(batch), batch, seconds)
 
 
@@ -146,7 +146,7 @@ def _measure_parse(batch: int, workers: int, seconds: float) -> Load:
         command += ["--port", str(port), "--workers", str(workers)]
         command += ["--no-ws", "--log-level", "warning", "floor_app:app"]
         environment = {**os.environ, "PYTHONPATH": folder}
-        with _server(command, environment, port, "/"):
+        with serving(command, environment, port, "/"):
             return _drive(port, _requests(batch), batch, seconds)
 
 
@@ -286,9 +286,10 @@ def _environment(home: Path, log: str, variables: dict[str, str]) -> dict[str, s
 
 
 @contextmanager
-def _server(
+def serving(
     command: list[str], environment: dict[str, str], port: int, path: str
 ) -> Iterator[None]:
+    """A server in a process of its own that answers `path`, until the block ends."""
     process = subprocess.Popen(
         command,
         env=environment,

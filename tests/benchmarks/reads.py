@@ -24,18 +24,11 @@ _READS = {1: 2_000, 100: 300}
 def measure_reads(settings: Settings, client: redis.Redis) -> str:
     """The report's section; the store of `settings` is the Redis of `client`."""
     from feast import FeatureStore
-    from feast.infra.online_stores.helpers import _mmh3
 
     store = FeatureStore(repo_path=str(settings.online))
     service = store.get_feature_service(SERVICE)
-    fields: list[Any] = []
-    for projection in service.feature_view_projections:
-        fields += [
-            _mmh3(f"{projection.name}:{feature.name}")
-            for feature in projection.features
-        ]
-        fields.append(f"_ts:{projection.name}")
-    keys = _keys_of_visitors(settings)
+    fields = fields_of(service)
+    keys = keys_of_visitors(settings)
     held: Any = client.hmget(next(iter(keys.values())), fields)
     assert any(value is not None for value in held), "the store is not laid out so"
     rng = random.Random(1)
@@ -120,7 +113,21 @@ def _parts(
     return f"| {count} | " + " | ".join(f"{s / whole:.0%}" for s in shares) + " |"
 
 
-def _keys_of_visitors(settings: Settings) -> dict[str, bytes]:
+def fields_of(service: Any) -> list[Any]:
+    """Fields of a visitor's Redis hash that a read of the service asks for."""
+    from feast.infra.online_stores.helpers import _mmh3
+
+    fields: list[Any] = []
+    for projection in service.feature_view_projections:
+        fields += [
+            _mmh3(f"{projection.name}:{feature.name}")
+            for feature in projection.features
+        ]
+        fields.append(f"_ts:{projection.name}")
+    return fields
+
+
+def keys_of_visitors(settings: Settings) -> dict[str, bytes]:
     """Redis keys of the published visitors, by visitor, as Feast makes them."""
     encode = key_encoder("visitor_id")
     visitors = duckdb.sql(

@@ -15,7 +15,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,16 +38,22 @@ REQUESTS = 1_000
 HISTORY = 20
 
 
-def shop(interaction_count: int, item_count: int, seed: int) -> Behaviour:
+def shop(
+    interaction_count: int, item_count: int, seed: int, first_ids: Sequence[str] = ()
+) -> Behaviour:
     """People with a taste for some categories, sessions of about five items.
 
-    A twentieth of a person's views are of anything; popularity is skewed as in shops.
+    A twentieth of a person's views are of anything; popularity is skewed as in shops. The
+    first items have the ids of `first_ids`.
     """
     rng = np.random.default_rng(seed)
     categories = rng.integers(0, CATEGORIES, item_count)
     table = pa.table(
         {
-            "item_id": [f"i{n:07}" for n in range(item_count)],
+            "item_id": [
+                *first_ids,
+                *(f"i{n:07}" for n in range(len(first_ids), item_count)),
+            ],
             "category": [f"category {c}" for c in categories],
             "brand": [f"brand {b}" for b in rng.integers(0, BRANDS, item_count)],
             "price_cents": rng.lognormal(8, 0.8, item_count).round(),

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.services
 EXAMPLES = int(os.environ.get("NEARLINE_OPENAPI_EXAMPLES", "100"))
 OPERATIONS = (
     ("/v1/decide", "POST"),
+    ("/v1/variants", "POST"),
+    ("/v1/variants/{slot}", "GET"),
     ("/v1/recommend", "POST"),
     ("/v1/score", "POST"),
     ("/v1/outcomes", "POST"),
@@ -60,3 +62,10 @@ def test_every_answer_is_as_the_document_says(
 ) -> None:
     examples = EXAMPLES if path.startswith("/v1/") else 10
     check_conformance(document[path][method], examples, "fuzz")
+
+
+def test_every_variant_of_a_slot_that_is_there_is_as_the_document_says(
+    document: Any,
+) -> None:
+    operation = document["/v1/variants/{slot}"]["GET"]
+    check_conformance(operation, EXAMPLES, None, slot="home_carousel")

@@ -1,11 +1,13 @@
 """`nearline serve` as an app meets it: by its client, over HTTP, killed and restarted."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from nearline.decisions.client import (
@@ -139,3 +141,36 @@ def test_what_was_decided_is_on_record_after_the_service_was_asked_to_end(
         ]
         assert running.stop() == 0, running.output()
         assert running.event_ids() == decided
+
+
+def test_what_was_begun_before_the_service_was_asked_to_end_is_answered(
+    tmp_path: Path,
+) -> None:
+    body = json.dumps({"visitor": VISITOR, "slots": ["home_banner"]}).encode()
+    head = (
+        "POST /v1/decide HTTP/1.1\r\nHost: localhost\r\nX-Nearline-Key: dev\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    with running_decisions(tmp_path / "home") as running:
+        assert running.process is not None
+        with socket.create_connection(("127.0.0.1", running.port), 30) as asking:
+            asking.sendall(head.encode() + body[:10])
+            # On a connection of its own it is answered after the one before it began.
+            httpx.get(f"{running.url}/readyz", timeout=30)
+            running.process.terminate()
+            until = time.monotonic() + _PATIENCE_SECONDS
+            while _takes_connections(running.port):
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            asking.sendall(body[10:])
+            assert asking.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert running.process.wait(_PATIENCE_SECONDS) == 0
+
+
+def _takes_connections(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except OSError:
+        return False
+    return True

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests marked `services` need: a browser, Redis and a Java runtime from
-# Debian's packages, and the jars of an Apache Kafka broker from Maven Central.
+# Installs what the tests marked `services` need: a browser, Redis, Memcached, nginx and a
+# Java runtime from Debian's packages, and the jars of an Apache Kafka broker from Maven Central.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 jars="${NEARLINE_SERVICES:-$HOME/.cache/nearline-services}/kafka-4.3.1"
@@ -8,6 +8,8 @@ jars="${NEARLINE_SERVICES:-$HOME/.cache/nearline-services}/kafka-4.3.1"
 missing=()
 command -v chromium > /dev/null || missing+=(chromium)
 command -v redis-server > /dev/null || missing+=(redis-server)
+command -v memcached > /dev/null || missing+=(memcached)
+command -v nginx > /dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 command -v java > /dev/null || missing+=(default-jre-headless)
 if [ ! -f "$jars/.complete" ]; then
   command -v mvn > /dev/null || missing+=(maven)

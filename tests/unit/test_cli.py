@@ -129,6 +129,7 @@ def test_every_command_is_listed_with_what_it_does(tmp_path: Path) -> None:
         (["ingest", "missing.jsonl"], 2, "missing.jsonl does not exist"),
         (["ingest", "events.txt"], 2, "events.txt: the name must end in .jsonl"),
         (["ingest", "."], 2, "empty.jsonl is empty"),
+        (["up", "--port", "8090"], 2, "--decisions-port 8090 is the collector's"),
         (["ingest", "empty.jsonl", "--format", "xls"], 2, "unknown format 'xls'"),
         (["privacy", "suppress"], 2, "give either --visitor or --user"),
     ],

@@ -14,7 +14,7 @@ import numpy as np
 
 from nearline.errors import InputError
 from nearline.recommend.attributes import ItemAttributes
-from nearline.recommend.histories import Histories, sparse, weighted_matrix
+from nearline.recommend.histories import Histories, sparse, weigh_rows
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.models.protocol import Fitting
 
@@ -45,10 +45,9 @@ class ContentLikeness:
     features: "csr_array"
 
     def score(self, histories: Histories) -> "Scores":
-        taken = weighted_matrix(histories, self.features.shape[0], DECAY)
-        profiles = taken @ self.features
         # Dense profiles: the transpose of the features would be sorted anew each time.
-        scores: Scores = (self.features @ profiles.toarray().T).T
+        profiles = weigh_rows(histories, self.features, DECAY)
+        scores: Scores = (self.features @ profiles.T).T
         return np.ascontiguousarray(scores)
 
 

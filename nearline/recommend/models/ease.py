@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nearline.errors import InputError
-from nearline.recommend.histories import Histories, interaction_matrix
+from nearline.recommend.histories import Histories, interaction_matrix, sparse
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.models.protocol import Fitting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
     from nearline.recommend.models.protocol import Scores
 
@@ -28,17 +29,30 @@ PENALTY = 200.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ease:
-    """`weights` is known items x known items; `items` are their codes."""
+    """`weights` is known items x known items; `items` are their codes, ascending."""
 
     weights: "Scores"
     items: "NDArray[np.integer]"
     item_count: int
 
     def score(self, histories: Histories) -> "Scores":
-        matrix = histories.matrix(self.item_count)[:, self.items]
         scores = np.zeros((len(histories), self.item_count), dtype=np.float32)
-        scores[:, self.items] = matrix @ self.weights
+        scores[:, self.items] = self._known(histories) @ self.weights
         return scores
+
+    def _known(self, histories: Histories) -> "csr_array":
+        """Histories x known items, 1 where one occurs."""
+        entries = histories.entries()
+        places = np.searchsorted(self.items, entries.items)
+        is_known = self.items.take(places, mode="clip") == entries.items
+        matrix = sparse(
+            entries.rows[is_known],
+            places[is_known],
+            np.ones(int(is_known.sum()), dtype=np.float32),
+            (len(histories), len(self.items)),
+        )
+        matrix.data[:] = 1
+        return matrix
 
 
 def fit_ease(train: Interactions, fitting: Fitting) -> Ease:

@@ -13,7 +13,7 @@ from nearline.recommend.histories import (
     Histories,
     interaction_matrix,
     strongest,
-    weighted_matrix,
+    weigh_rows,
 )
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.models.protocol import Fitting
@@ -45,9 +45,7 @@ class ItemNeighbours:
     decay: float
 
     def score(self, histories: Histories) -> "Scores":
-        weights = weighted_matrix(histories, self.similarity.shape[0], self.decay)
-        scores: Scores = (weights @ self.similarity).toarray()
-        return scores
+        return weigh_rows(histories, self.similarity, self.decay)
 
 
 def fit_item_knn(train: Interactions, fitting: Fitting) -> ItemNeighbours:

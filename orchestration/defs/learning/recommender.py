@@ -1,10 +1,16 @@
 """Recommendations, learnt anew from what is published, with the other models."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from nearline.settings import load_settings
 from orchestration.defs.learning.propensity import GROUP
 from orchestration.lib.code_version import code_version
+
+if TYPE_CHECKING:
+    from nearline.recommend.feedback import Worth
+    from nearline.settings import Settings
 
 _SEED = 0
 
@@ -24,8 +30,9 @@ def recommender(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]
     from nearline.recommend.training import train
     from orchestration.lib.plots import bar_plot
 
+    settings = load_settings()
     done = train(
-        load_settings(),
+        settings,
         seed=_SEED,
         now=datetime.now(UTC),
         code_version=code_version(),
@@ -40,6 +47,12 @@ def recommender(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]
         )
         if found is not None and found.value is not None
     }
+    worth = _worth_so_far(settings)
+    if worth is not None and worth.is_worse_than_chance:
+        context.log.warning(
+            f"what version {worth.version} chose was taken less often than what chance "
+            "chose: `nearline models rollback recommender` puts the one before back"
+        )
     weights = [{"member": n, "weight": w} for n, w in done.weights.items()]
     return dg.MaterializeResult(
         metadata={
@@ -50,6 +63,19 @@ def recommender(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]
             "items": done.item_count,
             "people": done.person_count,
             "weights": bar_plot(weights, "member", "weight", "Weights of the blend"),
+            "taken_beside_chance": "nothing to tell it by yet"
+            if worth is None
+            else worth.problem or f"version {worth.version}: {worth.times.in_words()}",
             **measured,
         }
     )
+
+
+def _worth_so_far(settings: "Settings") -> "Worth | None":
+    """Of the newest version whose lists were shown, by what people viewed."""
+    from nearline.recommend.feedback import read_worth
+    from nearline.recommend.warehouse import published_release
+
+    release = published_release(settings).folder
+    found = read_worth(settings, release, "viewed", seed=_SEED)
+    return found[-1] if found else None

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -25,6 +26,19 @@ APPLICATIONS = Applications(
 CONSENT = {"analytics": True, "personalization": True}
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 _PATIENCE_SECONDS = 20.0
+
+
+def settings_of(home: Path, **options: Any) -> Settings:
+    # Patient: a busy machine must not make a fallback of what is whole.
+    patience = {
+        f"decision_{stage}_seconds": 20.0 for stage in ("features", "ranking", "state")
+    }
+    return Settings(
+        home=home,
+        pseudonym_key="0123456789abcdef0123456789abcdef",  # type: ignore[arg-type]
+        log_timeout_seconds=0.2,
+        **(patience | options),
+    )
 
 
 class Asking:

@@ -1,7 +1,7 @@
 """What the tests of decisions share: literal features, policies as text, the fashion shop."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from nearline.decisions.knowing import Consents, Known, Page, know
 from nearline.decisions.lists import HeldLists
 from nearline.decisions.policies import PolicySet
 from nearline.decisions.policy_files import read_policies
+from nearline.decisions.vocabulary import SERVICE
 from nearline.online.reading import EntityFeatures
 from nearline.recommend.learning import learn
 from nearline.recommend.recommender import make_recommender
@@ -26,8 +27,13 @@ NAMES: Mapping[str, Any] = {
     "cart_changed_at": "moment",
     "first_seen_at": "moment",
     "last_page_type": "text",
+    "primary_segment": "text",
     "last_viewed_items": "texts",
     "is_session_active": "flag",
+    "segments": "texts",
+    "primary_segment": "text",
+    "segment": "text",
+    "person.cart_item_count": "number",
     "context.page_type": "text",
     "context.item": "text",
 }
@@ -55,7 +61,7 @@ def features(
     """What the store serves of a visitor; nothing is known where `age` is None."""
     return EntityFeatures(
         visitor,
-        dict.fromkeys(name for name in NAMES if not name.startswith("context."))
+        dict.fromkeys(name for name in NAMES if "." not in name and name != "segment")
         | values,
         {"activity": None if age is None else NOON.replace(tzinfo=None)},
         {"activity": age, "later": -60.0 if age is not None else None},
@@ -78,6 +84,29 @@ def fashion_lists() -> HeldLists:
 NO_LISTS: Lists = HeldLists(None, POPULAR)
 
 
+def learnt_file(kind: str = "epsilon-greedy", **changes: Any) -> dict[str, Any]:
+    """As `nearline policy learn` writes it: b is best, but a for those who are engaged."""
+    rows = [
+        ("", "a", 50, 5.0),
+        ("", "b", 60, 20.0),
+        ("", "c", 40, 8.0),
+        ("engaged_user", "a", 50, 25.0),
+        ("engaged_user", "b", 60, 20.0),
+    ]
+    return {
+        "kind": kind,
+        "epsilon": 0.12,
+        "slot": "banner",
+        "reward": "clicked",
+        "context": "segment",
+        "learnt_until": "2026-03-01T00:00:00+00:00",
+        "outcomes": [
+            {"context": context, "action": action, "decisions": count, "reward": total}
+            for context, action, count, total in rows
+        ],
+    } | changes
+
+
 class LiteralFeatures:
     """A store in memory. `is_hanging`: no read returns until `free` is called."""
 
@@ -93,7 +122,7 @@ class LiteralFeatures:
     def is_open(self) -> bool:
         return self._opens
 
-    def open(self) -> bool:
+    def open(self, services: Collection[str] = (SERVICE,)) -> bool:
         return self._opens
 
     def hang(self) -> None:
@@ -102,7 +131,7 @@ class LiteralFeatures:
     def free(self) -> None:
         self._may_answer.set()
 
-    def read(self, visitor_id: str) -> EntityFeatures | None:
+    def read(self, visitor_id: str, service: str = SERVICE) -> EntityFeatures | None:
         self.reads.append(visitor_id)
         self._may_answer.wait()
         if self.is_broken:

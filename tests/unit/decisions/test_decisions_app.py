@@ -19,8 +19,7 @@ from nearline.events import Event
 from nearline.models.registry import version_folder
 from nearline.privacy.pseudonyms import load_pseudonymizer
 from nearline.recommend.training import MODEL_NAME, train
-from nearline.settings import Settings
-from tests.unit.decisions.asking import CONSENT, SHOP_PAGE, Asking
+from tests.unit.decisions.asking import CONSENT, SHOP_PAGE, Asking, settings_of
 from tests.unit.decisions.small_page import ANNA, NOON, LiteralFeatures, features
 from tests.unit.recommend.small_shop import small_shop
 
@@ -44,17 +43,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shop = small_shop(tmp_path_factory.mktemp("shop") / "home")
     train(shop.settings, seed=0, now=NOON, code_version="test")
     return shop.settings.home
-
-
-def settings_of(home: Path, **options: Any) -> Settings:
-    # Patient: a busy machine must not make a fallback of what is whole.
-    patience = {"decision_features_seconds": 20.0, "decision_ranking_seconds": 20.0}
-    return Settings(
-        home=home,
-        pseudonym_key="0123456789abcdef0123456789abcdef",  # type: ignore[arg-type]
-        log_timeout_seconds=0.2,
-        **(patience | options),
-    )
 
 
 def home_of(folder: Path, trained: Path | None) -> Path:

@@ -1,18 +1,24 @@
 """Policy files: what a good one says, and what each mistake is told as."""
 
+import json
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nearline.decisions.caps import Cap
 from nearline.decisions.policy_files import (
     PolicyError,
     files_of,
     load_policies,
+    load_triggers,
     policy_paths,
+    read_policies,
 )
 from nearline.errors import InputError
 from nearline.settings import Settings
-from tests.unit.decisions.small_page import policies_of
+from tests.unit.decisions.small_page import NAMES, learnt_file, policies_of
 
 GOOD = """
 version: 1
@@ -52,6 +58,16 @@ def test_a_file_says_slots_blocks_and_policies(tmp_path: Path) -> None:
     assert own.listing is not None
     assert (own.listing.count, own.listing.rules.most_per_brand) == (4, 2)
     assert own.listing.rules.exploration_share == 0
+
+
+def test_a_slot_says_for_how_long_its_answers_may_be_kept(tmp_path: Path) -> None:
+    said = "shared: { segments: [loyal_customer], edge_seconds: 300 }"
+    found = policies_of(tmp_path, GOOD.replace("count: 3,", f"count: 3, {said},"))
+    shared = found.slots["carousel"].shared
+    assert shared is not None
+    assert (shared.segments, shared.edge_seconds) == (("loyal_customer",), 300)
+    assert (shared.browser_seconds, shared.stale_seconds) == (30, 86_400)
+    assert found.slots["banner"].shared is None
 
 
 def test_an_arm_changes_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
@@ -175,7 +191,80 @@ MISTAKES = [
         "slots.banner.default.block",
         "is a block of items",
     ),
+    (
+        changed("count: 3,", "count: 3, shared: { segments: [a, everybody] },"),
+        "slots.carousel.shared.segments",
+        "is who is in none of them",
+    ),
+    (
+        changed("count: 3,", "count: 3, shared: { edge_seconds: 0 },"),
+        "slots.carousel.shared.edge_seconds",
+        "greater than or equal to 1",
+    ),
 ]
+
+
+CAPS = [
+    ("shows: 0, per: 7 days", "0.shows", "greater than or equal to 1"),
+    ("shows: many, per: 7 days", "0.shows", "valid integer"),
+    ("shows: 3", "0.per", "is missing"),
+    ("shows: 3, per: a while", "0.per", "such as 30 minutes, 12 hours or 7 days"),
+    ("shows: 3, per: 400 days", "0.per", "at most 90 days"),
+    ("shows: 3, per: 7 days, by: person", "0.by", "no such field"),
+]
+MISTAKES += [
+    (changed(before, f"{before} caps: [{{ {text} }}],"), f"{place}.caps.{field}", says)
+    for before, place in (
+        ("banner: {", "slots.banner"),
+        ("cart_waits: {", "blocks.cart_waits"),
+    )
+    for text, field, says in CAPS
+]
+MISTAKES += [
+    (changed("explore: 0.2", f"explore: 0.2\n    {text}"), f"policies.cart.{field}", says)
+    for text, field, says in (
+        ("caps: 3", "caps", "valid list"),
+        ("caps: []", "caps", "at least 1 item"),
+        ("caps: [{ shows: 3, per: 7 }]", "caps.0.per", "such as 30 minutes"),
+        ("trigger: [cart_left]", "trigger", "valid string"),
+        ("trigger: Cart left", "trigger", "should match pattern"),
+        ("trigger: 3", "trigger", "valid string"),
+        ("learnt: 3", "learnt", "valid string"),
+        ('learnt: ""', "learnt", "at least 1 character"),
+        ("learnt: { file: home.json }", "learnt", "valid string"),
+    )
+] + [
+    (
+        changed("own:\n", "own:\n    learnt: home.json\n"),
+        "policies.own.learnt",
+        "is of blocks",
+    ),
+    (
+        changed("when: cart_item_count > 0", "when: \"'a' in cart_item_count\""),
+        "policies.cart.when",
+        "has a number where a list of texts belongs",
+    ),
+    (
+        changed("when: cart_item_count > 0", "when: segments = 'a'"),
+        "policies.cart.when",
+        "compares a list of texts with text",
+    ),
+    (
+        changed("when: cart_item_count > 0", "when: segment > 3"),
+        "policies.cart.when",
+        "compares text with a number",
+    ),
+    (
+        changed("when: cart_item_count > 0", "when: person.cart_items > 0"),
+        "policies.cart.when",
+        "did you mean person.cart_item_count?",
+    ),
+    (
+        changed("when: cart_item_count > 0", "when: \"3 in segments\""),
+        "policies.cart.when",
+        "compares a number with text",
+    ),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -190,6 +279,128 @@ def test_a_mistake_is_told_with_file_field_and_fix(
     assert problems, refused.value.problems
     assert says in problems[0].message
     assert problems[0].file == "0.yml"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "segment = 'loyl'",
+        "'loyl' in segments",
+        "list_contains(person.segments, 'loyl') or segment = 'loyal'",
+        "segment in ('loyal', 'loyl')",
+        "not (primary_segment <> 'loyl')",
+    ],
+)
+def test_a_segment_that_there_is_not_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "shop.yml"
+    names = {**NAMES, "person.segments": "texts"}
+    path.write_text(changed("when: cart_item_count > 0", f'when: "{text}"'))
+    with pytest.raises(PolicyError) as refused:
+        read_policies([path], names, segments=("loyal", "new"))
+    (problem,) = refused.value.problems
+    assert problem.field == "policies.cart.when"
+    assert problem.message == "knows no segment loyl; there are loyal, new"
+    path.write_text(path.read_text().replace("loyl", "new"))
+    read_policies([path], names, segments=("loyal", "new"))
+
+
+TRIGGERS = """
+triggers:
+  cart_left:
+    on: { event: add_to_cart }
+    deliver: [{ to: block, slot: banner, content: cart_waits }]
+"""
+BY_TRIGGER = changed("explore: 0.2", "trigger: cart_left")
+
+
+def problems_of(folder: Path, policies: str, triggers: str) -> list[str]:
+    (folder / "triggers").mkdir()
+    (folder / "triggers" / "shop.yml").write_text(triggers)
+    (folder / "shop.yml").write_text(policies)
+    try:
+        settings = Settings(home=folder)
+        read_policies([folder / "shop.yml"], NAMES, lambda: load_triggers(settings))
+    except PolicyError as refused:
+        return [str(one) for one in refused.problems]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("policies", "triggers", "says"),
+    [
+        (BY_TRIGGER, TRIGGERS, None),
+        (
+            BY_TRIGGER.replace("trigger: cart_left", "trigger: cart_lost"),
+            TRIGGERS,
+            "policies.cart.trigger: there is no trigger cart_lost; there are cart_left",
+        ),
+        (BY_TRIGGER, "triggers: {}", "there is no trigger cart_left; there are none"),
+        (
+            BY_TRIGGER,
+            TRIGGERS.replace("slot: banner", "slot: top"),
+            "slots.banner.policies: the trigger of policy cart delivers nothing to this",
+        ),
+        (
+            BY_TRIGGER,
+            TRIGGERS.replace("content: cart_waits", "content: cart_goes"),
+            "has the content cart_goes here, which is no block of policy cart",
+        ),
+        (
+            BY_TRIGGER,
+            TRIGGERS.replace("on:", "off:"),
+            "triggers: cannot be read, and policies name some: shop.yml",
+        ),
+        # Where no policy names one, triggers are none of its business.
+        (GOOD, "triggers: 3", None),
+    ],
+    ids=["good", "unknown", "none", "slot", "content", "unreadable", "unused"],
+)
+def test_a_trigger_is_checked_with_the_triggers(
+    tmp_path: Path, policies: str, triggers: str, says: str | None
+) -> None:
+    found = problems_of(tmp_path, policies, triggers)
+    assert len(found) == (says is not None), found
+    assert (says or "") in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (learnt_file(), None),
+        (None, "cannot be read"),
+        ("{", "is no JSON"),
+        ({"kind": "magic"}, "has no kind of policy"),
+        (learnt_file(outcomes=3), "not of the form"),
+        (learnt_file(context="weather"), "not known when it is decided"),
+        (learnt_file(slot="top"), "was learnt for slot top; learn one for banner"),
+    ],
+    ids=["good", "missing", "no_json", "kind", "form", "context", "slot"],
+)
+def test_a_learnt_file_is_checked_and_served_without(
+    tmp_path: Path, content: Any, says: str | None
+) -> None:
+    if content is not None:
+        text = content if isinstance(content, str) else json.dumps(content)
+        (tmp_path / "home.json").write_text(text)
+    (tmp_path / "shop.yml").write_text(changed("explore: 0.2", "learnt: home.json"))
+    paths = [tmp_path / "shop.yml"]
+    served = read_policies(paths, NAMES).policies["cart"]
+    assert served.learnt == tmp_path / "home.json"
+    if says is None:
+        read_policies(paths, NAMES, with_learnt=True)
+        return
+    with pytest.raises(PolicyError) as refused:
+        read_policies(paths, NAMES, with_learnt=True)
+    (problem,) = refused.value.problems
+    assert problem.field == "policies.cart.learnt"
+    assert says in problem.message
+
+
+def test_caps_and_triggers_need_consent_to_personalization(tmp_path: Path) -> None:
+    text = changed("    list: {", "    caps: [{ shows: 3, per: 1 day }]\n    list: {")
+    own = policies_of(tmp_path, text).policies["own"]
+    assert own.caps == (Cap(3, timedelta(days=1)),)
+    assert own.needs == {"personalization"}
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from nearline.errors import InputError
+from nearline.decisions.vocabulary import PERSON_SERVICE, SERVICE
 from nearline.settings import Settings
 from nearline.triggers.arriving import ArrivedEvent
 from nearline.triggers.definitions import Triggers
 from nearline.triggers.engine import Engine
-from nearline.triggers.features import check_features
+from nearline.triggers.features import needed_services
 from nearline.triggers.reading import read_triggers
 from nearline.triggers.state import State, connect, transaction
 
@@ -62,12 +62,12 @@ def shop(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
         f"triggers: {{ hello: {{ {request.param}, {BANNER} }} }}"
     )
     with closing(connect(tmp_path / "state.sqlite")) as connection:
-        yield Shop(State(connection), read_triggers(tmp_path))
+        yield Shop(State(connection), read_triggers(tmp_path, Settings().dbt_project))
 
 
 @pytest.mark.parametrize(
     "shop",
-    ["on: { feature: item_view_count_1h, holds: { at_least: 3 } }"],
+    ["on: { holds: item_view_count_1h >= 3 }"],
     ids=["entered"],
     indirect=True,
 )
@@ -84,7 +84,7 @@ def test_a_feature_fires_when_it_begins_to_hold_and_again_after_it_did_not(
 
 @pytest.mark.parametrize(
     "shop",
-    ["on: { feature: item_view_count_1h, holds: { at_least: 3 } }"],
+    ["on: { holds: item_view_count_1h >= 3 }"],
     ids=["entered"],
     indirect=True,
 )
@@ -101,7 +101,7 @@ def test_a_value_that_the_processor_writes_later_is_seen_by_a_later_look(
 
 @pytest.mark.parametrize(
     "shop",
-    ["on: { feature: cart_item_count, holds: { at_least: 1 }, change: left }"],
+    ["on: { holds: cart_item_count > 0, change: left }"],
     ids=["left"],
     indirect=True,
 )
@@ -115,10 +115,7 @@ def test_a_feature_that_ceases_to_hold_fires_too(shop: Shop) -> None:
 
 @pytest.mark.parametrize(
     "shop",
-    [
-        "on: { event: search }, "
-        "when: { features: { purchase_count_30d: { at_most: 0 } } }"
-    ],
+    ["on: { event: search }, when: purchase_count_30d = 0"],
     ids=["condition"],
     indirect=True,
 )
@@ -134,19 +131,26 @@ def test_a_condition_on_a_feature_is_asked_at_the_firing(shop: Shop) -> None:
     assert counts == [0, 0, 0, 1]
 
 
-def test_a_feature_that_there_is_not_is_told(tmp_path: Path) -> None:
-    (tmp_path / "t.yml").write_text(
-        f"triggers: {{ hello: {{ on: {{ feature: mood, holds: good }}, {BANNER} }} }}"
-    )
-    project = Settings().dbt_project
-    with pytest.raises(InputError, match="hello: there is no feature mood of visitors"):
-        check_features(read_triggers(tmp_path), project)
-
-
-def test_features_that_there_are_name_their_service(tmp_path: Path) -> None:
-    (tmp_path / "t.yml").write_text(
-        "triggers: { hello: { on: { feature: item_view_count_1h, "
-        f"holds: {{ at_least: 3 }} }}, {BANNER} }} }}"
-    )
-    services = check_features(read_triggers(tmp_path), Settings().dbt_project)
-    assert services == ("visitor_features_v1",)
+@pytest.mark.parametrize(
+    ("said", "services"),
+    [
+        ("on: { holds: item_view_count_1h >= 3 }", {SERVICE}),
+        (
+            "on: { event: search }, when: person.purchase_count_30d = 0",
+            {PERSON_SERVICE},
+        ),
+        (
+            "on: { holds: segment = 'engaged_user' }, when: person.cart_item_count > 0",
+            {SERVICE, PERSON_SERVICE},
+        ),
+        ("on: { event: search }, when: cart.is_filled", set()),
+        ("on: { event: search }", set()),
+    ],
+    ids=["visitor", "person", "both", "cart", "none"],
+)
+def test_only_the_services_that_conditions_ask_for_are_needed(
+    tmp_path: Path, said: str, services: set[str]
+) -> None:
+    (tmp_path / "t.yml").write_text(f"triggers: {{ hello: {{ {said}, {BANNER} }} }}")
+    found = read_triggers(tmp_path, Settings().dbt_project)
+    assert needed_services(found) == services

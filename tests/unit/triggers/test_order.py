@@ -16,6 +16,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from nearline.settings import Settings
 from nearline.triggers.arriving import ArrivedEvent
 from nearline.triggers.definitions import Triggers
 from nearline.triggers.engine import Engine
@@ -30,7 +31,7 @@ DEFINITIONS = f"""
 triggers:
   cart:
     on: {{ event: add_to_cart }}
-    when: {{ cart: filled }}
+    when: cart.is_filled
     after: {AFTER}s
     wait_for_late: {GRACE}s
     restarted_by: [view_cart, remove_from_cart]
@@ -52,7 +53,7 @@ Firing = tuple[str, str, str, int]
 def triggers(tmp_path_factory: pytest.TempPathFactory) -> Triggers:
     folder = tmp_path_factory.mktemp("triggers")
     (folder / "t.yml").write_text(DEFINITIONS)
-    return read_triggers(folder)
+    return read_triggers(folder, Settings().dbt_project)
 
 
 @dataclass(frozen=True)

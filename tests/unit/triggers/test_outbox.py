@@ -112,6 +112,54 @@ def test_it_is_shown_as_often_as_it_may_be(site: TriggerSite) -> None:
         assert len(contents(site)) == left
 
 
+def test_what_names_the_decision_that_showed_it_counts_like_what_names_the_message(
+    site: TriggerSite,
+) -> None:
+    [banner] = [
+        one
+        for one in pending_blocks(site.settings, ANNA, site.clock())
+        if one.content == "hello"
+    ]
+    decision = site.event(
+        "anna", "decision", 5, properties={"message_id": banner.message_id}
+    )
+    # Of another visitor, and of a decision that showed no message.
+    foreign = site.event(
+        "ben", "decision", 5, properties={"message_id": banner.message_id}
+    )
+    other = site.event("anna", "decision", 5, properties={"message_id": None})
+    site.arrive(decision, foreign, other)
+    site.step(6)
+    for who, of, second in (("ben", foreign, 7), ("anna", other, 8)):
+        named = {"decision_id": of["event_id"]}
+        site.arrive(site.event(who, "click", second, properties=named))
+        site.step(second + 1)
+    assert contents(site) == ["hello", "similar_items"]
+    named = {"decision_id": decision["event_id"]}
+    site.arrive(site.event("anna", "slot_visible", 10, properties=named))
+    site.step(11)
+    assert site.rows("select shown_count from outbox order by message_id") == [
+        (0,),
+        (1,),
+    ]
+    site.arrive(site.event("anna", "click", 12, properties=named))
+    site.step(13)
+    assert contents(site) == ["similar_items"]
+
+
+def test_what_is_known_of_decisions_goes_with_their_messages_and_visitors(
+    site: TriggerSite,
+) -> None:
+    [banner, _] = pending_blocks(site.settings, ANNA, site.clock())
+    properties = {"message_id": banner.message_id}
+    site.arrive(site.event("anna", "decision", 5, properties=properties))
+    site.step(6)
+    assert len(site.rows("select * from decided")) == 1
+    suppress(site.settings, "visitor", ANNA, "erased", NOON)
+    site.step(7)
+    assert site.rows("select * from decided") == []
+
+
 def test_consent_withdrawn_hides_them(site: TriggerSite) -> None:
     site.arrive(site.event("anna", "consent", 5, consent_personalization=False))
     site.step(6)

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from nearline.errors import InputError
-from nearline.triggers.definitions import Condition, Match, OnEvents, OnSegment
+from nearline.settings import Settings
+from nearline.triggers.definitions import Match, OnEvents, OnSegment
+from nearline.triggers.machine import Fact, matches_any
 from nearline.triggers.reading import read_triggers, ready_made
 
 BLOCK = "deliver: [{ to: block, slot: home_top, content: hello }]"
@@ -14,7 +16,7 @@ BLOCK = "deliver: [{ to: block, slot: home_top, content: hello }]"
 def read(folder: Path, text: str, name: str = "shop.yml"):  # type: ignore[no-untyped-def]
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(text)
-    return read_triggers(folder)
+    return read_triggers(folder, Settings().dbt_project)
 
 
 def one(folder: Path, body: str):  # type: ignore[no-untyped-def]
@@ -23,7 +25,7 @@ def one(folder: Path, body: str):  # type: ignore[no-untyped-def]
 
 
 def test_no_folder_is_no_triggers(tmp_path: Path) -> None:
-    assert read_triggers(tmp_path / "missing").triggers == ()
+    assert read_triggers(tmp_path / "missing", Settings().dbt_project).triggers == ()
 
 
 def test_everything_that_may_be_said_is_taken(tmp_path: Path) -> None:
@@ -35,15 +37,15 @@ triggers:
     description: Dear things, twice.
     on:
       event: view_item
-      where: { price_cents: { at_least: 5000 }, item_category: [shoes, bags] }
+      where: price_cents >= 5000 and item_category in ('shoes', 'bags')
       count: 2
       within: 1h
       per: item
-    when: { features: { purchase_count_30d: { at_most: 0 } } }
+    when: purchase_count_30d = 0 and cart.is_filled
     after: 5m
     wait_for_late: 30s
     restarted_by: view_item
-    cancelled_by: [purchase, { event: search, where: { search_term: "*" } }]
+    cancelled_by: [purchase, { event: search, where: search_term is not null }]
     cooldown: 2d
     rearm: [purchase]
     expiry: 6h
@@ -58,15 +60,27 @@ triggers:
         unsubscribe_url: https://shop.example/u
 """,
     ).triggers
-    shoes = Condition("item_category", frozenset({"shoes", "bags"}))
-    dear = Condition("price_cents", at_least=5000)
-    assert trigger.on == OnEvents(
-        (Match("view_item", (dear, shoes)),), 2, 3_600_000, "item"
+    assert isinstance(trigger.on, OnEvents)
+    [match] = trigger.on.steps
+    assert match.event == "view_item"
+    assert match.where is not None
+    assert match.where.is_met({"price_cents": 5000, "item_category": "bags"})
+    assert not match.where.is_met({"price_cents": 5000, "item_category": "hats"})
+    assert not match.where.is_met({"item_category": "bags"})
+    assert (trigger.on.count, trigger.on.within_ms, trigger.on.per) == (
+        2,
+        3_600_000,
+        "item",
     )
-    assert trigger.features == (Condition("purchase_count_30d", at_most=0),)
+    assert trigger.when is not None
+    assert trigger.when.names == {"purchase_count_30d", "cart.is_filled"}
+    assert trigger.needs_cart
     assert (trigger.after_ms, trigger.grace_ms) == (300_000, 30_000)
     assert trigger.restarted_by == (Match("view_item"),)
-    assert trigger.cancelled_by[1] == Match("search", (Condition("search_term"),))
+    assert matches_any(
+        trigger.cancelled_by, Fact(0, "e", "search", {"search_term": "x"})
+    )
+    assert not matches_any(trigger.cancelled_by, Fact(0, "e", "search"))
     assert trigger.rearm == (Match("purchase"),)
     assert (trigger.hold_out_buckets, trigger.salt) == (500, "spring")
     assert [delivery.channel for delivery in trigger.deliver] == ["webhook", "email"]
@@ -111,13 +125,45 @@ def test_a_ready_made_trigger_needs_only_its_deliveries(
             "hello.on: must have exactly one of",
         ),
         (
-            f"on: {{ event: search, where: {{ email: x }} }}, {BLOCK}",
-            "hello.on.where.email.[key]: is no field of an event",
+            f"on: {{ event: search, where: email = 'x' }}, {BLOCK}",
+            "hello.on.where: knows no email; use one of page_path, page_type",
+        ),
+        (
+            f"on: {{ event: search, where: {{ page_type: home }} }}, {BLOCK}",
+            "hello.on.where: must be a condition as in SQL",
+        ),
+        (
+            f"on: {{ event: search, where: price_cents > 'x' }}, {BLOCK}",
+            "hello.on.where: compares a number with text",
+        ),
+        (
+            f"on: {{ event: search }}, when: purchase_counts_30d = 0, {BLOCK}",
+            "hello.when: knows no purchase_counts_30d; did you mean purchase_count_30d?",
+        ),
+        (
+            f"on: {{ event: search }}, when: segment = 'loyal', {BLOCK}",
+            "hello.when: knows no segment loyal; there are loyal_customer, ",
+        ),
+        (
+            f"on: {{ event: search }}, when: moody > 3, {BLOCK}",
+            "hello.when: knows no moody; docs/features.md says",
+        ),
+        (
+            f"on: {{ event: search }}, when: cart_item_count, {BLOCK}",
+            "hello.when: is a number; it has to be true or false",
+        ),
+        (
+            f"on: {{ holds: now() is not null }}, {BLOCK}",
+            "hello.on.holds: asks for no feature",
+        ),
+        (
+            f"on: {{ holds: cart.is_filled }}, {BLOCK}",
+            "hello.on.holds: knows no cart.is_filled",
         ),
         (f"on: {{ event: search, count: 3 }}, {BLOCK}", "count needs `within`"),
         (f"on: {{ segment: x, within: 1h }}, {BLOCK}", "within does not go with"),
         (f"on: {{ segment: x }}, after: 1h, {BLOCK}", "after goes with events"),
-        (f"on: {{ feature: x }}, {BLOCK}", "feature needs `holds`"),
+        (f"on: {{ feature: x }}, {BLOCK}", "hello.on.feature: there is no such"),
         (f"on: {{ event: search }}, after: 30, {BLOCK}", "hello.after: must be a dur"),
         (f"on: {{ event: search }}, cooldown: 400d, {BLOCK}", "must be at most 365d"),
         (f"on: {{ event: search }}, hold_out: 2, {BLOCK}", "hello.hold_out"),
