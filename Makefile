@@ -68,7 +68,7 @@ format: setup-dev ## Put the code in shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup-dev ## Measure a run, the door, growing history, identity, sources, features, recommendations, triggers and decisions; rewrite docs/benchmarks*.md
+bench: setup-dev ## Measure a run, the door, growing history, identity, sources, features, recommendations, triggers, decisions and experiments; rewrite docs/benchmarks*.md
 	@$(BIN)/python -m tests.benchmarks.run
 	@tests/services/install.sh
 	@$(BIN)/python -m tests.benchmarks.door
@@ -77,6 +77,7 @@ bench: setup-dev ## Measure a run, the door, growing history, identity, sources,
 	@$(BIN)/python -m tests.benchmarks.recommendations
 	@$(BIN)/python -m tests.benchmarks.triggers
 	@$(BIN)/python -m tests.benchmarks.decisions
+	@$(BIN)/python -m tests.benchmarks.experiments
 
 dagster: setup ## Open the asset graph at http://localhost:3000
 	@$(BIN)/python -c 'from orchestration.run import prepare_environment; from nearline.settings import load_settings; prepare_environment(load_settings())'

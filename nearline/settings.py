@@ -68,9 +68,12 @@ class Settings(BaseSettings):
     decision_ranking_seconds: float = Field(default=0.1, gt=0)
     """How long a decision waits for its lists; then it shows what is popular."""
 
+    experiments: Path | None = None
+    """Folder of the experiments' definitions. Unset: `experiments/` of the dbt project."""
     decision_state_seconds: float = Field(default=0.03, gt=0)
     """How long a decision waits for what was shown before, and for what triggers have to
     say; then it goes without."""
+
     response_cache: Literal["none", "memory", "memcached", "redis"] = "memory"
     """Where answers that many visitors share are kept; `memory` is each worker's own."""
     response_cache_address: SecretStr | None = None
@@ -129,6 +132,15 @@ class Settings(BaseSettings):
     @property
     def policy_folder(self) -> Path:
         return self.policies or self.home / "policies"
+
+    @property
+    def experiment_folder(self) -> Path:
+        return self.experiments or self.dbt_project / "experiments"
+
+    @property
+    def experiment_state(self) -> Path:
+        """What ran: definitions of experiments as they were in force."""
+        return self.home / "experiments"
 
     @property
     def showings(self) -> Path:

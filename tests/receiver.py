@@ -1,7 +1,8 @@
-"""A shop's web server and a collector in one thread: real HTTP for the tracker's tests.
+"""A shop's web server, a collector and decisions in one: real HTTP for our scripts' tests.
 
-It serves the pages that a test gives it and the tracker itself, keeps what is posted to
-`/v1/events`, and can be told to refuse. It checks nothing: that is the collector's work.
+It serves the pages that a test gives it and the scripts themselves, keeps what is posted to
+`/v1/events` and `/v1/decide`, and can be told to refuse. It checks nothing: that is the
+collector's work.
 """
 
 import json
@@ -14,7 +15,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from nearline.tracker import tracker_script
+from nearline.browser_script import BrowserScript
+from nearline.decisions.browser import SLOTS
+from nearline.tracker import TRACKER
+
+_SCRIPTS: dict[str, BrowserScript] = {
+    "/v1/tracker.js": TRACKER,
+    "/v1/slots.js": SLOTS,
+}
 
 _RESPONSE_HEADERS = {
     "Access-Control-Allow-Origin": "*",
@@ -37,6 +45,11 @@ class Receiver:
     retry_after: str | None = None
     hold: threading.Event | None = None
     """Set: an answer waits until the event is."""
+    slots: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What `/v1/decide` answers of each slot."""
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    decide_status: int = 200
+    decide_hold: threading.Event | None = None
     posting: int = 0
     most_posting: int = 0
     _arrival: threading.Condition = field(default_factory=threading.Condition)
@@ -96,16 +109,20 @@ def running_receiver() -> Iterator[Receiver]:
 
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
-            if path == "/v1/tracker.js":
-                self._answer(200, "text/javascript", tracker_script(), {})
+            if path in _SCRIPTS:
+                self._answer(200, "text/javascript", _SCRIPTS[path].content, {})
             elif path in receiver.pages:
                 body = receiver.pages[path].encode()
-                self._answer(200, "text/html", body, receiver.page_headers)
+                kind = "text/css" if path.endswith(".css") else "text/html"
+                self._answer(200, kind, body, receiver.page_headers)
             else:
                 self._answer(404, "text/plain", b"", {})
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if urlsplit(self.path).path == "/v1/decide":
+                self._decide(json.loads(body))
+                return
             receiver.count_posting(1)
             try:
                 if receiver.hold:
@@ -120,6 +137,19 @@ def running_receiver() -> Iterator[Receiver]:
                 self._answer(status, "application/json", b"{}", headers)
             finally:
                 receiver.count_posting(-1)
+
+        def _decide(self, question: dict[str, Any]) -> None:
+            receiver.asked.append(question)
+            if receiver.decide_hold:
+                receiver.decide_hold.wait(30)
+            answer = {
+                "slots": {name: receiver.slots[name] for name in question["slots"]},
+                "versions": {},
+                "freshness": {"feature_age_seconds": 1.5, "recommender_as_of": None},
+                "latency_ms": 2.5,
+            }
+            content = json.dumps(answer).encode()
+            self._answer(receiver.decide_status, "application/json", content, {})
 
         def _answer(
             self, status: int, kind: str, body: bytes, headers: dict[str, str]

@@ -62,6 +62,17 @@ DBT_PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 FEATURE_VIEWS = find_feature_views(DBT_PROJECT)
 PUBLISHED_TABLES = published_tables(DBT_PROJECT)
 
+_ARM = _columns("experiment_key variant_key metric_name metric_kind", _TEXT)
+_SUMS = {
+    "unit_count": _LONG,
+    **_columns(
+        "value_sum value_sum_squares denominator_sum denominator_sum_squares "
+        "value_denominator_sum covariate_sum covariate_sum_squares value_covariate_sum "
+        "denominator_covariate_sum",
+        _REAL,
+    ),
+}
+
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "fct_events": {
         **_columns("event_id event_name", _TEXT),
@@ -188,17 +199,25 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         **_columns("is_current is_primary", _BOOL),
     },
     "fct_exposures": {
-        **_columns("experiment_key variant_key unit_id person_id", _TEXT),
+        **_columns("experiment_key variant_key unit_id unit_kind person_id", _TEXT),
         "exposed_at": _TIME,
         "exposure_date": _DATE,
-        **_columns("exposure_count variant_count", _LONG),
-        **_columns("device_class channel", _TEXT),
+        "exposure_lag_seconds": _REAL,
+        **_columns("exposure_count variant_count person_variant_count", _LONG),
+        "is_analysed": _BOOL,
+        **_columns("device_class channel segment", _TEXT),
     },
-    "fct_experiment_metrics": {
-        **_columns("experiment_key variant_key metric_name metric_kind", _TEXT),
-        "exposure_date": _DATE,
+    "fct_experiment_metrics": {**_ARM, "exposure_date": _DATE, **_SUMS},
+    "fct_experiment_days": {**_ARM, "metric_date": _DATE, **_SUMS},
+    "fct_experiment_segments": {
+        **_ARM,
+        **_columns("dimension dimension_value", _TEXT),
+        **_SUMS,
+    },
+    "fct_experiment_values": {
+        **_columns("experiment_key variant_key metric_name", _TEXT),
+        "value": _REAL,
         "unit_count": _LONG,
-        **_columns("value_sum value_sum_squares", _REAL),
     },
     "fct_experiment_results": {
         **_columns(
@@ -212,7 +231,9 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
             _REAL,
         ),
         "has_srm_alarm": _BOOL,
-        **_columns("method verdict", _TEXT),
+        **_columns("method verdict role guardrail_status", _TEXT),
+        **_columns("adjusted_p_value variance_removed", _REAL),
+        **_columns("horizon decision conclusion", _TEXT),
     },
     "fct_decisions": {
         "decision_id": _TEXT,
@@ -422,9 +443,13 @@ def _metric(variant: str, name: str, kind: str, total: float, squares: float) ->
         "metric_name": name,
         "metric_kind": kind,
         "exposure_date": DAY,
+        "metric_date": DAY,
         "unit_count": 1,
         "value_sum": total,
         "value_sum_squares": squares,
+        "covariate_sum": 0.0,
+        "covariate_sum_squares": 0.0,
+        "value_covariate_sum": 0.0,
     }
 
 
@@ -692,11 +717,15 @@ def release_tables() -> Tables:
                 "experiment_key": "exp-1",
                 "variant_key": variant,
                 "unit_id": f"v_{who}",
+                "unit_kind": "visitor",
                 "person_id": f"p_{who}",
                 "exposed_at": NOON + timedelta(seconds=seconds),
                 "exposure_date": DAY,
+                "exposure_lag_seconds": 1.0,
                 "exposure_count": 1,
                 "variant_count": 1,
+                "person_variant_count": 1,
+                "is_analysed": True,
                 "device_class": "desktop",
                 "channel": "direct",
             }
@@ -712,6 +741,27 @@ def release_tables() -> Tables:
                 "treatment", "revenue_per_visitor", "mean", 4999.0, 4999.0 * 4999.0
             ),
             _metric("control", "revenue_per_visitor", "mean", 0.0, 0.0),
+        ],
+        "fct_experiment_days": [
+            _metric("treatment", "conversion", "proportion", 1.0, 1.0),
+            _metric("control", "conversion", "proportion", 0.0, 0.0),
+        ],
+        "fct_experiment_segments": [
+            {
+                **_metric("treatment", "conversion", "proportion", 1.0, 1.0),
+                "dimension": "channel",
+                "dimension_value": "direct",
+            }
+        ],
+        "fct_experiment_values": [
+            {
+                "experiment_key": "exp-1",
+                "variant_key": variant,
+                "metric_name": "engaged_seconds_p90",
+                "value": 20.0,
+                "unit_count": 1,
+            }
+            for variant in ("treatment", "control")
         ],
         "fct_experiment_results": [
             {
@@ -733,6 +783,8 @@ def release_tables() -> Tables:
                 "has_srm_alarm": False,
                 "method": "two proportions",
                 "verdict": "cannot conclude: too few units",
+                "role": "primary",
+                "horizon": "fixed",
             }
         ],
         "fct_decisions": [],

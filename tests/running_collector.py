@@ -22,6 +22,12 @@ from tests.ports import free_port
 _SECONDS_TO_START = 60
 _SECONDS_TO_STOP = 30
 
+# A busy machine must not make a fallback of what is whole.
+PATIENCE = {
+    "NEARLINE_DECISION_FEATURES_SECONDS": "20",
+    "NEARLINE_DECISION_RANKING_SECONDS": "20",
+}
+
 
 @dataclass
 class RunningCollector:
@@ -117,12 +123,7 @@ class RunningCollector:
 def running_decisions(home: Path, workers: int = 1) -> Iterator[RunningCollector]:
     """`nearline serve`, likewise; answers at once, and whole after a moment."""
     home.mkdir(parents=True, exist_ok=True)
-    # Patient: a busy machine must not make a fallback of what is whole.
-    patience = {
-        "NEARLINE_DECISION_FEATURES_SECONDS": "20",
-        "NEARLINE_DECISION_RANKING_SECONDS": "20",
-    }
-    service = RunningCollector(home, free_port(), workers, patience, "serve")
+    service = RunningCollector(home, free_port(), workers, PATIENCE, "serve")
     service.start()
     try:
         yield service

@@ -16,6 +16,7 @@ from nearline.log import open_log
 from nearline.settings import Settings
 from tests.pipeline import NEARLINE
 from tests.ports import free_port
+from tests.running_collector import PATIENCE
 
 _SECONDS_TO_START = 60
 _SECONDS_TO_STOP = 20
@@ -60,7 +61,7 @@ def running_shop(home: Path) -> Iterator[RunningShop]:
     port = free_port()
     process = subprocess.Popen(
         [str(NEARLINE), "demo-shop", "--port", str(port)],
-        env={**os.environ, "NEARLINE_HOME": str(home)},
+        env={**os.environ, "NEARLINE_HOME": str(home), **PATIENCE},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -73,8 +74,13 @@ def running_shop(home: Path) -> Iterator[RunningShop]:
         yield RunningShop(f"http://127.0.0.1:{port}", home, process)
     finally:
         if process.poll() is None:
+            # Not killed: it has parts of its own to end.
+            process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=_SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:
             process.kill()
-        process.communicate()
+            raise
 
 
 def _wait_until_open(port: int, process: subprocess.Popen[str]) -> None:

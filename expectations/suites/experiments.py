@@ -14,7 +14,63 @@ from expectations.checks import (
 
 # Sums of squares are doubles.
 _RELATIVE_TOLERANCE = 1e-9
-_METRIC_KINDS = ("proportion", "mean")
+# Without quantiles, which no sums can give.
+_METRIC_KINDS = (
+    "proportion",
+    "mean",
+    "count",
+    "revenue",
+    "ratio",
+    "retention",
+    "time_to_event",
+)
+_ARMS = ("experiment_key", "variant_key", "metric_name")
+
+
+def _sums_suite(table: str, *key: str) -> Suite:
+    """Of a table of sufficient statistics, one row per arm, metric and `key`."""
+    return Suite(
+        table,
+        (
+            *(not_null(column) for column in (*_ARMS, *key)),
+            one_of("metric_kind", _METRIC_KINDS),
+            unique_together(*_ARMS, *key),
+            between("unit_count", 0),
+            between("value_sum_squares", 0),
+            between("covariate_sum_squares", 0),
+            holds(
+                "a_proportion_counts_units",
+                "value_sum of a proportion is from 0 to unit_count",
+                "metric_kind not in ('proportion', 'retention') "
+                "or value_sum between 0 and unit_count",
+                column="value_sum",
+            ),
+            holds(
+                "variance_is_not_negative",
+                "value_sum squared is at most unit_count times value_sum_squares",
+                "value_sum * value_sum <= unit_count * value_sum_squares "
+                f"* (1 + {_RELATIVE_TOLERANCE})",
+                column="value_sum_squares",
+            ),
+            holds(
+                "a_ratio_has_a_denominator",
+                "a ratio has sums of its denominator, any other metric none",
+                "(metric_kind = 'ratio') = (denominator_sum is not null)",
+                column="denominator_sum",
+            ),
+            no_rows(
+                "metrics_have_the_same_units",
+                "all metrics of an arm's row have one unit_count",
+                f"""
+                select 1 as offence from {{batch}}
+                group by experiment_key, variant_key, {", ".join(key)}
+                having min(unit_count) <> max(unit_count)
+                """,
+                column="unit_count",
+            ),
+        ),
+    )
+
 
 EXPERIMENT_SUITES = (
     Suite(
@@ -24,7 +80,9 @@ EXPERIMENT_SUITES = (
             not_null("variant_key"),
             not_null("unit_id"),
             not_null("exposed_at"),
-            unique_together("experiment_key", "unit_id", "variant_key"),
+            unique_together("experiment_key", "unit_id"),
+            not_null("is_analysed"),
+            one_of("unit_kind", ("visitor", "person", "session")),
             between("exposure_count", 1),
             between("variant_count", 1),
             share_at_most(
@@ -37,42 +95,15 @@ EXPERIMENT_SUITES = (
             ),
         ),
     ),
+    _sums_suite("fct_experiment_metrics", "exposure_date"),
+    _sums_suite("fct_experiment_days", "metric_date"),
+    _sums_suite("fct_experiment_segments", "dimension", "dimension_value"),
     Suite(
-        "fct_experiment_metrics",
+        "fct_experiment_values",
         (
-            not_null("experiment_key"),
-            not_null("variant_key"),
-            not_null("metric_name"),
-            not_null("exposure_date"),
-            one_of("metric_kind", _METRIC_KINDS),
-            unique_together(
-                "experiment_key", "variant_key", "metric_name", "exposure_date"
-            ),
-            between("unit_count", 0),
-            between("value_sum_squares", 0),
-            holds(
-                "a_proportion_counts_units",
-                "value_sum of a proportion is from 0 to unit_count",
-                "metric_kind <> 'proportion' or value_sum between 0 and unit_count",
-                column="value_sum",
-            ),
-            holds(
-                "variance_is_not_negative",
-                "value_sum squared is at most unit_count times value_sum_squares",
-                "value_sum * value_sum <= unit_count * value_sum_squares "
-                f"* (1 + {_RELATIVE_TOLERANCE})",
-                column="value_sum_squares",
-            ),
-            no_rows(
-                "metrics_have_the_same_units",
-                "all metrics of an experiment's variant and day have one unit_count",
-                """
-                select 1 as offence from {batch}
-                group by experiment_key, variant_key, exposure_date
-                having min(unit_count) <> max(unit_count)
-                """,
-                column="unit_count",
-            ),
+            *(not_null(column) for column in (*_ARMS, "value")),
+            unique_together(*_ARMS, "value"),
+            between("unit_count", 1),
         ),
     ),
     Suite(
@@ -82,7 +113,7 @@ EXPERIMENT_SUITES = (
             not_null("metric_name"),
             not_null("variant_key"),
             not_null("verdict"),
-            one_of("metric_kind", _METRIC_KINDS),
+            one_of("metric_kind", (*_METRIC_KINDS, "quantile")),
             unique_together("experiment_key", "metric_name", "variant_key"),
             between("p_value", 0, 1),
             between("srm_p_value", 0, 1),

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nearline.browser_script import BrowserScript
 from nearline.collector.problems import Problem
 
 JSON = "application/json"
@@ -26,6 +27,8 @@ _PREFLIGHT_HEADERS = {
     ),
     "Access-Control-Max-Age": "86400",
 }
+# An hour: a fix is everywhere soon, and a page view costs nothing.
+_SCRIPT_CACHING = "public, max-age=3600"
 # FastAPI's spans hold addresses, queries and traces of whoever sends.
 _TELEMETRY = ("tracing", "metrics", "logs", "operation_spans", "auto_configure")
 
@@ -123,6 +126,27 @@ def failure_answer(
         RETRY_AFTER_SECONDS,
     )
     return problem_answer(problem, headers)
+
+
+def script_answer(script: BrowserScript, request: Request) -> Response:
+    """A script of ours, or that the browser has it already."""
+    headers = {
+        "ETag": script.etag,
+        "Cache-Control": _SCRIPT_CACHING,
+        "Vary": "Accept-Encoding",
+        # A script of pages of other origins, and no secret.
+        "Access-Control-Allow-Origin": "*",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "X-Content-Type-Options": "nosniff",
+    }
+    known = request.headers.get("if-none-match", "")
+    if script.etag in known or known.strip() == "*":
+        return Response(status_code=304, headers=headers)
+    content = script.content
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        content = script.gzipped
+        headers["Content-Encoding"] = "gzip"
+    return Response(content, media_type="text/javascript", headers=headers)
 
 
 def add_error_answers(app: FastAPI, cors: Cors) -> None:

@@ -17,7 +17,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nearline import tracker
 from nearline.collector.answers import (
     JSON,
     Cors,
@@ -25,6 +24,7 @@ from nearline.collector.answers import (
     json_answer,
     offline_app,
     problem_answer,
+    script_answer,
 )
 from nearline.collector.config import CollectorConfig, load_collector_config
 from nearline.collector.description import (
@@ -42,11 +42,10 @@ from nearline.collector.segment import CALLS
 from nearline.collector.workers import settle_worker
 from nearline.collector.writing import LogWriter
 from nearline.events.contract import major_version, schema_file_name
+from nearline.experiments.browser import ASSIGNMENT
 from nearline.privacy.pseudonyms import load_pseudonymizer
 from nearline.settings import Settings, load_settings
-
-# An hour: a shop's fix of the tracker is everywhere soon, and a page view costs nothing.
-_TRACKER_CACHING = "public, max-age=3600"
+from nearline.tracker import TRACKER
 
 Clock = Callable[[], datetime]
 _Answers = dict[int | str, dict[str, Any]]
@@ -139,6 +138,12 @@ def _add_receiving_routes(
             app.options(called, include_in_schema=False)(preflight)
 
 
+_A_SCRIPT: _Answers = {
+    200: {"content": {"text/javascript": {}}},
+    304: {"description": "The script is still the one of If-None-Match."},
+}
+
+
 def _add_reading_routes(app: FastAPI, writer: LogWriter, metrics: Metrics) -> None:
     async def index(request: Request) -> Response:
         """What this is and where to read on."""
@@ -176,7 +181,11 @@ def _add_reading_routes(app: FastAPI, writer: LogWriter, metrics: Metrics) -> No
 
     async def tracker_js(request: Request) -> Response:
         """The browser tracker."""
-        return _tracker_answer(request)
+        return script_answer(TRACKER, request)
+
+    async def assignment_js(request: Request) -> Response:
+        """Who sees which variant of an experiment, for pages that assign themselves."""
+        return script_answer(ASSIGNMENT, request)
 
     async def schema(request: Request) -> Response:
         """JSON Schema of a version of the event contract."""
@@ -200,11 +209,9 @@ def _add_reading_routes(app: FastAPI, writer: LogWriter, metrics: Metrics) -> No
         (
             "/v1/tracker.js",
             tracker_js,
-            {
-                200: {"content": {"text/javascript": {}}},
-                304: {"description": "The script is still the one of If-None-Match."},
-            },
+            _A_SCRIPT,
         ),
+        ("/v1/assignment.js", assignment_js, _A_SCRIPT),
         (
             "/v1/schemas/{version}.json",
             schema,
@@ -235,26 +242,6 @@ def _version_parameter() -> dict[str, Any]:
         "required": True,
         "schema": {"type": "string", "enum": versions},
     }
-
-
-def _tracker_answer(request: Request) -> Response:
-    headers = {
-        "ETag": tracker.tracker_etag(),
-        "Cache-Control": _TRACKER_CACHING,
-        "Vary": "Accept-Encoding",
-        # A script of pages of other origins, and no secret.
-        "Access-Control-Allow-Origin": "*",
-        "Cross-Origin-Resource-Policy": "cross-origin",
-        "X-Content-Type-Options": "nosniff",
-    }
-    known = request.headers.get("if-none-match", "")
-    if tracker.tracker_etag() in known or known.strip() == "*":
-        return Response(status_code=304, headers=headers)
-    content = tracker.tracker_script()
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        content = tracker.gzipped_tracker_script()
-        headers["Content-Encoding"] = "gzip"
-    return Response(content, media_type="text/javascript", headers=headers)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -1,23 +1,15 @@
 """One file out of a release: template, style, script, charts, and nothing from outside.
 
 Belongs here: putting the page together and writing it in one step. Not here: what is
-in a section (`sections`), or how a chart looks (`charts`).
+in a section (`sections`), how a chart looks (`charts`), or what all pages share
+(`document`).
 """
 
-import base64
-import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
-import altair as alt
-import vl_convert
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
-from nearline.dashboards import charts
+from nearline.dashboards.document import render_document
 from nearline.dashboards.queries import PageData, read_page_data
 from nearline.dashboards.sections import (
     comparison,
@@ -90,12 +82,9 @@ def render_page(data: PageData) -> tuple[str, int]:
         ]
         if figure.specification is not None
     }
-    script = _script()
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    html = environment.from_string(_asset("page.html.j2")).render(
+    html = render_document(
+        "page.html.j2",
         title=TITLE,
-        policy=_content_policy(script),
-        style=Markup(_asset("page.css")),
         facts=headline.facts(data),
         lead=headline.lead(data, compared),
         notes=headline.notes(data, compared),
@@ -109,12 +98,18 @@ def render_page(data: PageData) -> tuple[str, int]:
         ),
         experiments=experiment_views,
         experiments_empty=experiments.experiments_empty(data.experiments),
+        experiments_page=next(
+            (
+                "experiments/index.html"
+                for one in data.experiments or ()
+                if one.has_page
+            ),
+            None,
+        ),
         freshness=health.freshness(data),
         checks=health.checks_view(data.checks),
         health=health_figures,
         specifications=specifications,
-        themes=charts.THEMES,
-        script=Markup(script),
     )
     return html, len(specifications)
 
@@ -132,32 +127,3 @@ def _notes(data: PageData) -> tuple[str, ...]:
     if data.checks is None:
         said.append("No check results were recorded for this release.")
     return tuple(said)
-
-
-def _content_policy(script: str) -> str:
-    """Only this very script runs, and nothing is fetched: the browser enforces it.
-
-    So a name from the data could not even with a fault in escaping run as script, and
-    a chart that named an address would show nothing rather than tell anybody.
-    """
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; "
-        "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-@cache
-def _script() -> str:
-    """`page.js` with Vega-Embed and all that it needs, in Altair's version of it."""
-    version = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
-    # Browsers hash a script with its line ends made one; the policy must match.
-    return _one_line_end(vl_convert.javascript_bundle(_asset("page.js"), version))
-
-
-def _asset(name: str) -> str:
-    return _one_line_end(files(__package__).joinpath(name).read_text(encoding="utf-8"))
-
-
-def _one_line_end(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -118,6 +118,8 @@ class Result:
     relative_ci_high: float | None
     has_srm_alarm: bool
     verdict: str
+    role: str | None = None
+    """`primary`, `guardrail` or `secondary`; None in a release of before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ class Experiment:
     """Units that saw more than one variant."""
     first_exposed_at: datetime | None = None
     last_exposed_at: datetime | None = None
+    has_page: bool = False
+    """Whether the release has what a page of its own is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -590,7 +594,12 @@ def _experiments(tables: _Tables) -> tuple[Experiment, ...] | None:
     for row in tables.rows(
         f"""
         select experiment_key, {columns}
-        from {tables.scan("fct_experiment_results")}
+        from (
+            -- Releases of earlier versions lack this column.
+            select null::varchar as role where false
+            union all by name
+            select * from {tables.scan("fct_experiment_results")}
+        )
         order by experiment_key, metric_name, variant_key
         """
     ):
@@ -623,7 +632,11 @@ def _experiments(tables: _Tables) -> tuple[Experiment, ...] | None:
             arms[key] = (*arms.get(key, ()), Arm(**row))
     return tuple(
         Experiment(
-            key, arms.get(key, ()), tuple(results.get(key, ())), **exposed.get(key, {})
+            key,
+            arms.get(key, ()),
+            tuple(results.get(key, ())),
+            has_page=tables.has("fct_experiment_days"),
+            **exposed.get(key, {}),
         )
         for key in sorted({*arms, *results})
     )

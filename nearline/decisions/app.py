@@ -28,6 +28,7 @@ from nearline.collector.answers import (
     json_answer,
     offline_app,
     problem_answer,
+    script_answer,
 )
 from nearline.collector.bodies import check_kind, read_json
 from nearline.collector.metrics import CONTENT_TYPE
@@ -44,6 +45,7 @@ from nearline.decisions.applications import (
     Applications,
     load_applications,
 )
+from nearline.decisions.browser import SLOTS
 from nearline.decisions.decision_events import response_record
 from nearline.decisions.decision_log import DecisionLog
 from nearline.decisions.description import (
@@ -489,7 +491,12 @@ def _add_reading_routes(app: FastAPI, service: _Service) -> None:
     async def index(request: Request) -> Response:
         """What this is and where to read on."""
         return json_answer(
-            {"service": "Nearline decisions", "docs": "/docs", "decide": "/v1/decide"}
+            {
+                "service": "Nearline decisions",
+                "docs": "/docs",
+                "decide": "/v1/decide",
+                "slots": "/v1/slots.js",
+            }
         )
 
     async def health(request: Request) -> Response:
@@ -517,6 +524,10 @@ def _add_reading_routes(app: FastAPI, service: _Service) -> None:
         content = service.metrics.exposition()
         return Response(content, headers={"Content-Type": CONTENT_TYPE})
 
+    async def slots_js(request: Request) -> Response:
+        """The browser helper."""
+        return script_answer(SLOTS, request)
+
     an_object: dict[int, Any] = {
         200: {"content": {"application/json": {"schema": {"type": "object"}}}}
     }
@@ -526,6 +537,14 @@ def _add_reading_routes(app: FastAPI, service: _Service) -> None:
         ("/healthz", health, an_object),
         ("/readyz", readiness, an_object),
         ("/metrics", numbers, text),
+        (
+            "/v1/slots.js",
+            slots_js,
+            {
+                200: {"content": {"text/javascript": {}}},
+                304: {"description": "The script is still the one of If-None-Match."},
+            },
+        ),
     )
     for path, endpoint, responses in routes:
         given = cast(dict[int | str, dict[str, Any]], responses)

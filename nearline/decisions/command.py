@@ -1,5 +1,6 @@
 """`nearline serve`, `nearline decide` and `nearline policy`: options and words."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ from nearline.errors import InputError
 from nearline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from nearline.decisions.policy_files import PolicyProblem
     from nearline.decisions.service import Decided, Decision
+    from nearline.yaml_forms import FileProblem
 
 _APP = "nearline.decisions.app:create_app_from_environment"
 _json_option = click.option(
@@ -48,7 +49,7 @@ def serve(
     from nearline.privacy.pseudonyms import load_pseudonymizer
 
     applications = load_applications(settings)
-    policies = load_policies(settings)
+    policies = load_policies(settings, datetime.now(UTC))
     open_response_cache(settings).close()
     load_pseudonymizer(settings)
     url = address(host, port)
@@ -125,6 +126,7 @@ def check(path: Path | None, as_json: bool) -> None:
         read_policies,
     )
     from nearline.decisions.vocabulary import known_names, known_segments
+    from nearline.experiments.registry import load_registry
 
     settings = load_settings()
     if path is not None and not path.exists():
@@ -133,14 +135,16 @@ def check(path: Path | None, as_json: bool) -> None:
         )
     paths = policy_paths(settings) if path is None else files_of(path)
     names = known_names(settings.dbt_project)
-    problems: tuple[PolicyProblem, ...] = ()
+    problems: tuple[FileProblem, ...] = ()
     try:
+        now = datetime.now(UTC)
         found = read_policies(
             paths,
             names,
             lambda: load_triggers(settings),
             known_segments(settings.dbt_project),
             with_learnt=True,
+            experiments=lambda: load_registry(settings, now),
         )
     except PolicyError as problem:
         problems = problem.problems

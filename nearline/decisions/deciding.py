@@ -22,6 +22,8 @@ from nearline.decisions.policies import (
     PolicySet,
     Slot,
 )
+from nearline.decisions.vocabulary import SEGMENTS
+from nearline.privacy.consents import PURPOSES
 from nearline.recommend.requests import Policy as ListRules
 from nearline.recommend.requests import Request
 
@@ -203,9 +205,10 @@ def choose(
             held = replace(shown, is_held_out=True)
             return _finished(held, slot, policy, known, way, away)
         arm = _arm(policy, known, way)
-        arms = {} if arm is None or policy.experiment is None else {
-            policy.experiment.key: arm.name
-        }  # fmt: skip
+        experiment = policy.experiment
+        arms = {}
+        if arm is not None and experiment is not None and experiment.is_counted:
+            arms[experiment.key] = arm.name
         if arm is not None and arm.is_default:
             shown = show_default(slot, policies, known, lists)
         elif slot.kind == "items":
@@ -350,16 +353,21 @@ def _is_measured(known: Known) -> bool:
 
 
 def _arm(policy: Policy, known: Known, way: _Way) -> Arm | None:
-    if policy.experiment is None:
+    experiment = policy.experiment
+    if experiment is None:
         return None
     if known.groups is not None:
-        arm = policy.experiment.arms.get(known.groups.get(policy.name, ""))
-    elif _is_measured(known):
-        arm = policy.experiment.arm_of(known.visitor_id)
-    else:
+        arm = experiment.arms.get(known.groups.get(policy.name, ""))
+    elif experiment.is_counted and not _is_measured(known):
         return None
+    else:
+        consents = [one for one in PURPOSES if getattr(known.consents, one)]
+        if not experiment.eligibility.admits(consents, known.values.get(SEGMENTS)):
+            way.note(policy.name, f"experiment {experiment.key}", "is not let in")
+            return None
+        arm = experiment.arm_of(known.visitor_id)
     found = "sees no experiment" if arm is None else f"arm {arm.name}"
-    way.note(policy.name, f"experiment {policy.experiment.key}", found)
+    way.note(policy.name, f"experiment {experiment.key}", found)
     return arm
 
 

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 _MOST_REPEATED_VIEWS = 10
 
-SEGMENT_FEATURE = "primary_segment"
-"""The feature that many visitors have alike: what a shared answer may go by."""
-
 
 @dataclass(frozen=True, slots=True)
 class Consents:
@@ -81,12 +78,12 @@ class Known:
     history: Sequence[Touch] = ()
     unavailable: Sequence[str] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, str] | None = None
     read: frozenset[str] = frozenset()
     shown: Shown | None = None
     shown_problem: str | None = None
     pending: "Sequence[PendingBlock] | None" = None
     pending_problem: str | None = None
-    groups: Mapping[str, str] | None = None
     source: str | None = None
     """The application's source, where there is one."""
 
@@ -108,10 +105,9 @@ class Known:
         )
 
     def can_tell(self, expression: Expression) -> bool:
-        if self.groups is not None:
-            # No store was asked: what is known of all of them has been said.
-            return all(name in self.values for name in expression.names)
-        return services_of(expression) <= self.read
+        return services_of(expression) <= self.read or all(
+            name in self.values for name in expression.names
+        )
 
 
 def values_of(
@@ -137,7 +133,7 @@ def know_group(
     """
     values = _values_of_page(now, page)
     if segment is not None:
-        values |= {SEGMENT: segment, PRIMARY_SEGMENT: segment}
+        values |= {PRIMARY_SEGMENT: segment, SEGMENT: segment}
     return Known(
         "",
         now,

@@ -6,6 +6,7 @@ here: how they are written down (`policy_files`), or what is chosen (`deciding`)
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,8 @@ from nearline.experiments.assignment import (
     Assigner,
     bucket_of,
 )
+from nearline.experiments.definitions import EVERYBODY as WHOEVER
+from nearline.experiments.definitions import Eligibility
 from nearline.privacy.consents import Purpose
 from nearline.recommend.requests import Policy as ListRules
 
@@ -73,11 +76,16 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """Arms of a policy, by the visitor's bucket."""
+    """Arms of a policy, by the visitor's bucket.
+
+    One that is not `is_counted` was decided: an arm is shown, and nobody is compared.
+    """
 
     key: str
     assigner: Assigner
     arms: Mapping[str, Arm]
+    is_counted: bool = True
+    eligibility: Eligibility = WHOEVER
 
     @classmethod
     def of_shares(
@@ -208,6 +216,8 @@ class PolicySet:
     blocks: Mapping[str, Block] = field(default_factory=dict)
     policies: Mapping[str, Policy] = field(default_factory=dict)
     version: str = ""
+    changes_at: datetime | None = None
+    """When a defined experiment next starts, stops or goes into another phase."""
 
     def needs_of(self, slot: Slot) -> Needs:
         """What the policies of a slot ask for."""
@@ -219,7 +229,10 @@ class PolicySet:
         has_list = policies and slot.kind == "items"
         if has_list or any(block.listing for block in blocks):
             services |= {SERVICE}  # by what the visitor did
-        if any(policy.learnt for policy in policies):
+        experiments = [one.experiment for one in policies if one.experiment is not None]
+        if any(policy.learnt for policy in policies) or any(
+            experiment.eligibility.segments for experiment in experiments
+        ):
             services |= {SERVICE}  # by segment
         things = (
             slot.capped,

@@ -6,22 +6,15 @@ All mistakes are found at once; who serves takes a folder without any or not at 
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
-from datetime import timedelta
+from dataclasses import fields, replace
+from datetime import datetime, timedelta
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
-import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-)
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
 from nearline.decisions.caps import MOST_SHOWS, Cap, parse_period
 from nearline.decisions.expressions import (
@@ -52,19 +45,19 @@ from nearline.decisions.vocabulary import (
 )
 from nearline.errors import InputError
 from nearline.events.contract import Key, Name
+from nearline.experiments.registry import Registered, load_running
 from nearline.privacy.consents import Purpose
 from nearline.recommend.requests import Policy as ListRules
 from nearline.settings import Settings
+from nearline.yaml_forms import FORM_CONFIG, FileError, FileProblem, read_form
 
 if TYPE_CHECKING:
     from nearline.triggers.definitions import Trigger, Triggers
 
-FORM = 1
 MOST_ITEMS = 50
 """Of one list; the record of a decision holds as many candidates."""
 
 _SUFFIXES = (".yml", ".yaml")
-_MOST_BYTES = 1_000_000
 _LEAST_SHARE = 1e-4
 _MOST_KEPT_SECONDS = 7 * 86_400
 
@@ -75,7 +68,7 @@ Period = Annotated[timedelta, BeforeValidator(parse_period)]
 
 
 class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = FORM_CONFIG
 
 
 class _CapForm(_Form):
@@ -128,7 +121,7 @@ class _BlockForm(_Form):
 
 
 class _ArmForm(_Form):
-    share: Share
+    share: Share | None = None
     blocks: list[Name] | None = None
     list_: Annotated[_ListForm | None, Field(alias="list")] = None
     default: bool = False
@@ -161,37 +154,26 @@ class _FileForm(_Form):
     policies: dict[Name, _PolicyForm] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyProblem:
-    """One mistake. `field` is its place in the file, empty for the file as a whole."""
-
-    file: str
-    field: str
-    message: str
-
-    def __str__(self) -> str:
-        return ": ".join(part for part in (self.file, self.field, self.message) if part)
+class PolicyError(FileError):
+    """Policies that cannot be used, with everything that is wrong in them."""
 
 
-class PolicyError(InputError):
-    """Files that cannot be used, with everything that is wrong in them."""
-
-    def __init__(self, problems: Iterable[PolicyProblem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("; ".join(map(str, self.problems)))
-
-
-def load_policies(settings: Settings) -> PolicySet:
+def load_policies(settings: Settings, now: datetime) -> PolicySet:
     """The policies of this installation; the shipped ones where it has none.
 
+    Experiments that they take from their definitions are as they stand at `now`, and
+    noted as running: what ran cannot be changed afterwards.
+
     Raises:
-        PolicyError: something is wrong in them.
+        PolicyError: something is wrong in them, or in the definitions that they name: one
+            that changed while it ran, too.
     """
     return read_policies(
         policy_paths(settings),
         known_names(settings.dbt_project),
         lambda: load_triggers(settings),
         known_segments(settings.dbt_project),
+        experiments=lambda: load_running(settings, now),
     )
 
 
@@ -237,6 +219,7 @@ def read_policies(
     segments: Collection[str] | None = None,
     *,
     with_learnt: bool = False,
+    experiments: Callable[[], Mapping[str, Registered]] = dict,
 ) -> PolicySet:
     """Policies of several files as one set.
 
@@ -246,17 +229,24 @@ def read_policies(
             their names are not checked.
         with_learnt: whether files of learnt policies are checked, too. Who serves does
             without: they come and go, and plain order serves meanwhile.
+        experiments: reads those that are defined, by key, once a policy names one.
 
     Raises:
         PolicyError: something is wrong; all of it is listed.
     """
-    reading = _Reading(names, triggers, segments, with_learnt)
+    reading = _Reading(names, triggers, segments, with_learnt, cache(experiments))
     for path in paths:
         reading.add(path)
     reading.check()
     if reading.problems:
         raise PolicyError(reading.problems)
-    return PolicySet(reading.slots, reading.blocks, reading.policies, reading.version())
+    return PolicySet(
+        reading.slots,
+        reading.blocks,
+        reading.policies,
+        reading.version(),
+        reading.changes_at,
+    )
 
 
 class _Reading:
@@ -268,11 +258,14 @@ class _Reading:
         read_triggers: "Callable[[], Triggers] | None",
         segments: Collection[str] | None,
         with_learnt: bool,
+        experiments: Callable[[], Mapping[str, Registered]],
     ) -> None:
         self.slots: dict[str, Slot] = {}
         self.blocks: dict[str, Block] = {}
         self.policies: dict[str, Policy] = {}
-        self.problems: list[PolicyProblem] = []
+        self.problems: list[FileProblem] = []
+        self.changes_at: datetime | None = None
+        self._experiments = experiments
         self._names = names
         self._read_triggers = read_triggers
         self._triggers: Mapping[str, Trigger] | None = None
@@ -285,9 +278,11 @@ class _Reading:
 
     def add(self, path: Path) -> None:
         self._file, self._folder = path.name, path.parent
-        form, version = self._form(path)
-        if form is None:
+        read = read_form(path, _FileForm, "docs/decisions-api.md")
+        self.problems += read.problems
+        if read.form is None:
             return
+        form, version = read.form, read.version
         self._versions.append(version)
         for name, slot in form.slots.items():
             self._note("slots", name)
@@ -420,51 +415,6 @@ class _Reading:
                 there = ", ".join(sorted(known)) or "none"
                 self._add(place, f"there is no {what} {name}; there are {there}")
 
-    def _form(self, path: Path) -> tuple[_FileForm | None, str]:
-        try:
-            content = path.read_bytes()
-            if len(content) > _MOST_BYTES:
-                self._add("", f"has more than {_MOST_BYTES:,} bytes; split it")
-                return None, ""
-            document = yaml.load(content, Loader=_Loader)
-        except OSError as problem:
-            self._add("", f"cannot be read ({problem.strerror})")
-        except (yaml.YAMLError, RecursionError, ValueError) as problem:
-            mark = getattr(problem, "problem_mark", None)
-            line = f" (line {mark.line + 1})" if mark else ""
-            reason = getattr(problem, "problem", None) or "cannot be read"
-            self._add("", f"is not YAML{line}: {reason}; mend it")
-        else:
-            try:
-                form = _FileForm.model_validate(document)
-            except ValidationError as problem:
-                self._add_form_problems(problem)
-            else:
-                return form, hashlib.sha256(content).hexdigest()[:12]
-        return None, ""
-
-    def _add_form_problems(self, problem: ValidationError) -> None:
-        for error in problem.errors(include_url=False, include_input=False):
-            where = list(error["loc"])
-            if where[-1:] == ["[key]"]:
-                self._add(
-                    ".".join(map(str, where[:-2])),
-                    "a name is lower-case letters, digits and _, a letter first; write "
-                    "one such as off or yes in quotes",
-                )
-                continue
-            place = ".".join(map(str, where))
-            if error["type"] == "extra_forbidden":
-                message = "there is no such field; see docs/decisions-api.md"
-            elif error["type"] == "missing":
-                message = "is missing"
-            elif place == "version":
-                message = f"has to be {FORM}, the form of file that this is"
-            else:
-                said = error["msg"].removeprefix("Value error, ")
-                message = said[0].lower() + said[1:]
-            self._add(place, message)
-
     def _block(self, name: str, form: _BlockForm) -> Block:
         place = f"blocks.{name}"
         if form.kind != "items" and form.list_ is not None:
@@ -528,25 +478,85 @@ class _Reading:
         form = policy.experiment
         if form is None:
             return None
-        total = sum(arm.share for arm in form.arms.values())
+        arms = {
+            name: self._arm(name, arm, policy, place) for name, arm in form.arms.items()
+        }
+        shares = {
+            name: arm.share for name, arm in form.arms.items() if arm.share is not None
+        }
+        if not shares and form.salt is None:
+            return self._defined(form.key, arms, place)
+        for name in sorted(set(arms) - set(shares)):
+            self._add(
+                f"{place}.arms.{name}.share", "is missing; the other arms have one"
+            )
+        total = sum(shares.values())
         if not _LEAST_SHARE <= total <= 1 + 1e-9:
             self._add(
                 f"{place}.arms", f"shares add up to {total:g}; they make at most 1"
             )
             return None
-        arms = {}
-        for name, arm in form.arms.items():
-            listing = None
-            if arm.list_ is not None:
-                # What the arm does not say is as the policy has it.
-                whole = (policy.list_ or _ListForm()).model_dump(exclude_none=True)
-                own = arm.list_.model_dump(exclude_none=True)
-                listing = _listing(_ListForm.model_validate(whole | own))
-            blocks = None if arm.blocks is None else tuple(arm.blocks)
-            if blocks is not None and not policy.blocks:
-                self._add(f"{place}.arms.{name}.blocks", "the policy is one of items")
-            arms[name] = (arm.share, Arm(name, blocks, listing, arm.default))
-        return Experiment.of_shares(form.key, form.salt or _salt_of(form.key), arms)
+        return Experiment.of_shares(
+            form.key,
+            form.salt or _salt_of(form.key),
+            {name: (share, arms[name]) for name, share in shares.items()},
+        )
+
+    def _arm(self, name: str, form: _ArmForm, policy: _PolicyForm, place: str) -> Arm:
+        listing = None
+        if form.list_ is not None:
+            # What the arm does not say is as the policy has it.
+            whole = (policy.list_ or _ListForm()).model_dump(exclude_none=True)
+            own = form.list_.model_dump(exclude_none=True)
+            listing = _listing(_ListForm.model_validate(whole | own))
+        blocks = None if form.blocks is None else tuple(form.blocks)
+        if blocks is not None and not policy.blocks:
+            self._add(f"{place}.arms.{name}.blocks", "the policy is one of items")
+        return Arm(name, blocks, listing, form.default)
+
+    def _defined(
+        self, key: str, arms: Mapping[str, Arm], place: str
+    ) -> Experiment | None:
+        """An experiment without shares is one that is defined in a file of its own."""
+        try:
+            experiments = self._experiments()
+        except FileError as problem:
+            self.problems += [
+                one for one in problem.problems if one not in self.problems
+            ]
+            return None
+        registered = experiments.get(key)
+        if registered is None:
+            there = ", ".join(sorted(experiments)) or "none"
+            self._add(
+                f"{place}.key",
+                f"is of no defined experiment (there: {there}); define it, or give "
+                "each arm a share",
+            )
+            return None
+        definition = registered.definition
+        if definition.unit != "visitor":
+            self._add(
+                f"{place}.key",
+                f"is assigned by {definition.unit}, and a decision knows the visitor "
+                "alone; make its unit visitor and set analysed_by",
+            )
+        if set(arms) != set(definition.all_variants):
+            self._add(
+                f"{place}.arms",
+                "have to be the variants of its definition: "
+                + ", ".join(definition.all_variants),
+            )
+        standing = registered.standing
+        # What is kept of a shared answer was made as the experiment stood then.
+        self._versions.append(repr(standing))
+        if standing.changes_at is not None:
+            self.changes_at = min(
+                standing.changes_at, self.changes_at or standing.changes_at
+            )
+        return Experiment(
+            key, standing.assigner, arms, standing.is_counted, definition.eligibility
+        )
 
     def _parsed(
         self,
@@ -571,7 +581,7 @@ class _Reading:
             self._add(f"{kind}.{name}", f"is also in {first}; give it another name")
 
     def _add(self, field: str, message: str) -> None:
-        self.problems.append(PolicyProblem(self._file, field, message))
+        self.problems.append(FileProblem(self._file, field, message))
 
 
 def _caps(forms: "list[_CapForm] | None") -> tuple[Cap, ...]:
@@ -600,17 +610,3 @@ def _sharing(form: _SharedForm) -> Sharing:
 def _salt_of(key: str) -> str:
     """A key may hold a colon, a salt may not."""
     return key.replace(":", ".")
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a name that is there twice, of which YAML keeps the last without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen and key.tag.endswith(":str"):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value} is there twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)

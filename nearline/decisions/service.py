@@ -49,6 +49,7 @@ from nearline.decisions.showings import (
 from nearline.decisions.stages import Failure, Stage, StageError
 from nearline.decisions.vocabulary import PERSON_SERVICE, SERVICE
 from nearline.errors import InputError
+from nearline.experiments.registry import registry_files
 from nearline.file_stamps import FileStamp, file_stamp
 from nearline.privacy.pseudonyms import Pseudonymizer
 from nearline.privacy.suppression import suppressed_keys
@@ -164,7 +165,9 @@ class Decider:
         self._log = log
         self.metrics = metrics or DecisionMetrics()
         self._policy_stamps = _stamps(settings)
-        self.policies = policies if policies is not None else load_policies(settings)
+        self.policies = (
+            policies if policies is not None else load_policies(settings, clock())
+        )
         self.features: Features = features or FeatureSource(settings)
         self.lists = ListSource(settings)
         self.learnt = LearntFiles()
@@ -231,10 +234,12 @@ class Decider:
         they follow, models, sales."""
         self._follow_suppression()
         stamps = _stamps(self._settings)
-        if stamps != self._policy_stamps:
+        changes_at, now = self.policies.changes_at, self._clock()
+        is_due = changes_at is not None and changes_at <= now
+        if is_due or stamps != self._policy_stamps:
             self._policy_stamps = stamps
             try:
-                policies = load_policies(self._settings)
+                policies = load_policies(self._settings, now)
             except InputError as problem:
                 _LOGGER.warning("the policies before go on: %s", problem)
             else:
@@ -532,13 +537,24 @@ class Decider:
         )
         if choices is not None:
             return choices
-        # The same but for lists, which nothing is waited for. Whoever is held out or in an
-        # arm stays there: else those whose list took long would be missing from one arm
-        # alone.
         bare = HeldLists(popular=lists.popular)
+        return self._without_model(slots, policies, known, bare, why)
+
+    def _without_model(
+        self,
+        slots: list[Slot],
+        policies: PolicySet,
+        known: Known,
+        bare: HeldLists,
+        why: str | None,
+    ) -> list[Choice]:
+        """The same choices but for their lists, which nothing is waited for. Whoever is
+        held out or in an arm stays there: else those whose list took long would be
+        missing from one arm alone."""
         try:
             # The thread that was given up may still draw from the generator before.
-            choices = choose_all(slots, policies, known, bare, self._make_rng(), learnt)
+            rng, learnt = self._make_rng(), self.learnt.current
+            choices = choose_all(slots, policies, known, bare, rng, learnt)
         except Exception as problem:
             # What failed was the choice itself.
             _LOGGER.warning("no choice was made (%s)", type(problem).__name__)
@@ -619,6 +635,7 @@ def _learnt_files(policies: PolicySet) -> set[Path]:
 
 def _stamps(settings: Settings) -> Any:
     try:
-        return [(path, file_stamp(path)) for path in policy_paths(settings)]
+        paths = [*policy_paths(settings), *registry_files(settings)]
+        return [(path, file_stamp(path)) for path in paths]
     except InputError:
         return None

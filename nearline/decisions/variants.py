@@ -26,6 +26,7 @@ from nearline.decisions.policies import (
     Slot,
 )
 from nearline.decisions.vocabulary import CONTEXT, PRIMARY_SEGMENT, SEGMENT
+from nearline.experiments.definitions import EVERYBODY as WHOEVER
 
 PAGE_FIELDS = ("page_type", "item", "channel", "device_class")
 """What a variant may be of, of all that a page says: no text that could name somebody."""
@@ -108,7 +109,8 @@ def groups_of(slot: Slot, policies: PolicySet, visitor_id: str) -> dict[str, str
     for policy in _shareable(slot, policies):
         if policy.holds_out(visitor_id):
             found[policy.name] = HELD_OUT
-        elif policy.experiment is not None:
+        # Who is let into an experiment by what they are is of one person.
+        elif policy.experiment is not None and policy.experiment.eligibility == WHOEVER:
             arm = policy.experiment.arm_of(visitor_id)
             if arm is not None:
                 found[policy.name] = arm.name
@@ -198,16 +200,19 @@ def lifetime(
 
 def _shareable(slot: Slot, policies: PolicySet) -> Iterator[Policy]:
     """Policies that may fill a shared answer: their condition asks for nothing of a
-    person but the segment, they need no consent that a segment does not tell, and they
-    neither count what a visitor was shown nor wait for a message of a trigger."""
-    for name in slot.policies if not slot.caps else ():
+    person but the segment, and they need no consent that a segment does not tell. What
+    was shown to somebody, or waits for somebody, is of a person too."""
+    if slot.caps:
+        return
+    for name in slot.policies:
         policy = policies.policies[name]
+        names = _names((policy.when,))
         tells = all(
-            one.startswith(CONTEXT) or one in (SEGMENT, PRIMARY_SEGMENT)
-            for one in _names((policy.when,))
+            one.startswith(CONTEXT) or one in (PRIMARY_SEGMENT, SEGMENT)
+            for one in names
         )
-        is_anybodys = policy.trigger is None and not policy.caps
-        if tells and is_anybodys and policy.needs <= {"personalization"}:
+        is_of_one = policy.caps or policy.trigger is not None
+        if tells and not is_of_one and policy.needs <= {"personalization"}:
             yield policy
 
 

@@ -27,6 +27,9 @@ SEGMENT = "segment"
 """A second name of the primary segment."""
 PRIMARY_SEGMENT = "primary_segment"
 
+SEGMENTS = "segments"
+"""The feature that lists the segments of the visitor's person."""
+
 CONTEXT = "context."
 CONTEXT_FIELDS = (
     "page_type",

@@ -1,5 +1,6 @@
-"""A small shop to try the door on: real tracker, real collector, and what they made of it.
+"""A small shop to try the loop on: real tracker, real collector, real decisions.
 
-What is sold and how a page looks is in here; how events are taken, checked and kept is
-the collector's, and the shop goes through it as any other page would.
+What is sold and how a page looks is in here. How events are taken, checked and kept is the
+collector's, what is shown to whom is `nearline.decisions`', and the shop goes through both
+as any other page would.
 """

@@ -1,6 +1,7 @@
 """`nearline demo-shop`: serves the shop until it is stopped."""
 
 import asyncio
+import contextlib
 import errno
 import signal
 import socket
@@ -13,15 +14,20 @@ from nearline.errors import InputError
 from nearline.settings import load_settings
 
 if TYPE_CHECKING:
+    import subprocess
+
     from nearline.demo_shop.app import DemoShop
 
 _SECONDS_TO_FINISH = 5
+_SECONDS_BETWEEN_LOOKS = 1.0
+# What keeps features and lists seconds behind the events.
+_LIVE_PARTS = (("live",), ("recommend", "live", "--write-every", "1"))
 
 
 @click.command(
     name="demo-shop",
     epilog="Example: nearline demo-shop --port 8000",
-    short_help="Serve a small shop that feeds the pipeline.",
+    short_help="Serve a small shop that the whole loop can be watched in.",
 )
 @click.option(
     "--host",
@@ -30,27 +36,77 @@ _SECONDS_TO_FINISH = 5
     help="0.0.0.0 lets other machines in; the live view is open to whoever can reach it.",
 )
 @click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True)
+@click.option(
+    "--decisions",
+    "decisions_url",
+    metavar="URL",
+    help="Ask this `nearline serve` what to show, in place of the shop itself.",
+)
+@click.option(
+    "--decisions-key",
+    default="dev",
+    show_default=True,
+    metavar="KEY",
+    help="A key of that service, made with `nearline serve new-key --source demo_shop "
+    "--origin http://127.0.0.1:8000`: only for this source it knows the shop's visitors.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the address as JSON.")
-def demo_shop(host: str, port: int, as_json: bool) -> None:
-    """Serve a small shop with tracker, consent banner and a live view of what arrives.
+def demo_shop(
+    host: str, port: int, decisions_url: str | None, decisions_key: str, as_json: bool
+) -> None:
+    """Serve a small shop whose pages change with what is done on them.
+
+    Tracker, consent banner, a live view of what arrives and of what was decided. Where
+    $NEARLINE_HOME is published and has a recommender (`make demo`, then `nearline recommend
+    train`), the shop also keeps features and lists seconds behind you: look at a jacket
+    three times, or leave something in the cart, and go back to the front page. What is
+    missing for that is said.
 
     Click through it, then let `nearline run` make tables of your visit. Stop with Ctrl+C.
     """
     settings = load_settings()
     _check_address(host, port)
     from nearline.demo_shop.app import create_shop
+    from nearline.demo_shop.deciding import Asked, asked_at, missing_parts
 
-    shop = create_shop(settings, host)
+    if decisions_url is None:
+        asked = Asked(missing=missing_parts(settings))
+    else:
+        asked = asked_at(decisions_url, decisions_key)
+    shop = create_shop(settings, host, asked)
+    is_live = asked.url is None and not asked.missing
     name = "127.0.0.1" if host == "0.0.0.0" else host
     url = f"http://{f'[{name}]' if ':' in name else name}:{port}"
     if as_json:
-        print_json({"url": url, "live": f"{url}/live", "home": str(settings.home)})
+        print_json(
+            {
+                "url": url,
+                "live": f"{url}/live",
+                "home": str(settings.home),
+                "decisions": asked.url or url,
+                "missing": asked.missing,
+            }
+        )
     else:
         click.echo(f"shop       {url}")
         click.echo(f"live view  {url}/live")
         click.echo(f"data       {settings.home}")
+        click.echo(f"decisions  {asked.url or 'of the shop itself'}")
+        if asked.missing:
+            commands = "\n             ".join(asked.missing)
+            click.echo(
+                "missing    the pages are the same for everybody until this was run, "
+                f"and the shop started anew:\n             {commands}"
+            )
         click.echo("Ctrl+C stops it; then `nearline run` makes tables of the visits")
-    asyncio.run(_serve(shop, host, port))
+    with contextlib.ExitStack() as started:
+        parts: dict[str, subprocess.Popen[bytes]] = {}
+        if is_live:
+            from nearline.live.parts import part
+
+            for words in _LIVE_PARTS:
+                parts[" ".join(words)] = started.enter_context(part(*words))
+        asyncio.run(_serve(shop, host, port, parts))
     click.echo("stopped", err=True)
 
 
@@ -71,7 +127,12 @@ def _check_address(host: str, port: int) -> None:
             raise InputError(reason) from None
 
 
-async def _serve(shop: "DemoShop", host: str, port: int) -> None:
+async def _serve(
+    shop: "DemoShop",
+    host: str,
+    port: int,
+    parts: "dict[str, subprocess.Popen[bytes]]",
+) -> None:
     from granian.constants import Interfaces
     from granian.log import LogLevels
     from granian.server.embed import Server
@@ -97,6 +158,20 @@ async def _serve(shop: "DemoShop", host: str, port: int) -> None:
         await shop.feed.close()
         server.stop()  # type: ignore[no-untyped-call]
 
-    stop_task = asyncio.create_task(stop())
+    async def watch() -> None:
+        """Says it when what keeps pages fresh has ended: the shop itself goes on."""
+        while parts:
+            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+            for name in [name for name, one in parts.items() if one.poll() is not None]:
+                if not stopping.is_set():
+                    click.echo(
+                        f"warning: `nearline {name}` has ended; pages do not follow what "
+                        "is done any more",
+                        err=True,
+                    )
+                del parts[name]
+
+    tasks = [asyncio.create_task(stop()), asyncio.create_task(watch())]
     await server.serve()
-    stop_task.cancel()
+    for task in tasks:
+        task.cancel()

@@ -199,6 +199,9 @@ def _subject(event: Mapping[str, Any], item_names: Mapping[str, str]) -> str:
     ]
     if names:
         return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+    properties = event.get("properties")
+    if isinstance(properties, dict) and isinstance(properties.get("slot"), str):
+        return str(properties["slot"])
     for name, form in _SUBJECTS:
         value = event.get(name)
         if isinstance(value, str) and value:

@@ -10,11 +10,17 @@ from urllib.parse import parse_qs, quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.routing import Route
 
 from nearline.demo_shop import cart as carts
 from nearline.demo_shop.cart import Cart
+from nearline.demo_shop.deciding import KEY, Asked
 from nearline.demo_shop.goods import (
     ANSWERS,
     Goods,
@@ -24,16 +30,19 @@ from nearline.demo_shop.goods import (
     promise,
     reviews,
 )
-from nearline.demo_shop.pictures import draw
+from nearline.demo_shop.pictures import draw, draw_alone
 from nearline.simulate.catalogue import CURRENCY, Category, Item
 
-WRITE_KEY = "demo"
+WRITE_KEY = KEY
 NOTICE_VERSION = "2026-11"
 SHOP_NAME = "Wayside"
 
 _POPULAR_COUNT = 8
 _BESIDE_COUNT = 4
 _LIST_COUNT = 20
+_MOST_DESCRIBED = 50
+# Nothing of it changes while the shop is open.
+_FOR_AN_HOUR = {"Cache-Control": "public, max-age=3600"}
 _LONGEST_TERM = 80
 _LARGEST_FORM_BYTES = 4_096
 _MOST_ORDERS = 1_000
@@ -54,9 +63,10 @@ class Order:
 class Storefront:
     """The shop's pages. It keeps nothing but the latest orders, in memory."""
 
-    def __init__(self, goods: Goods, home: str) -> None:
+    def __init__(self, goods: Goods, home: str, asked: Asked) -> None:
         self._goods = goods
         self._home = home
+        self._asked = asked
         self._orders: OrderedDict[str, Order] = OrderedDict()
         self._pages = Environment(
             loader=PackageLoader("nearline.demo_shop", "pages"),
@@ -73,6 +83,7 @@ class Storefront:
             "currency": CURRENCY,
             "categories": goods.categories,
             "line": line,
+            "asked": asked,
         }
 
     def routes(self) -> list[Route]:
@@ -90,6 +101,8 @@ class Storefront:
             Route("/checkout/confirmation", self.confirmation),
             Route("/privacy", self.privacy),
             Route("/live", self.live),
+            Route("/items.json", self.describe),
+            Route("/pictures/{item_id}.svg", self.picture),
         ]
 
     async def home(self, request: Request) -> Response:
@@ -196,6 +209,30 @@ class Storefront:
     async def live(self, request: Request) -> Response:
         return self._page(request, "live.html", None, "Live view")
 
+    async def describe(self, request: Request) -> Response:
+        """Names, links and pictures of items, for lists that were decided on."""
+        ids = request.query_params.get("ids", "").split(",")[:_MOST_DESCRIBED]
+        found = (self._goods.items.get(item_id) for item_id in ids)
+        return JSONResponse(
+            {
+                item.item_id: {
+                    "title": item.name,
+                    "link": item.path,
+                    "image": f"/pictures/{item.item_id}.svg",
+                    "price": euros(item.price_cents),
+                }
+                for item in found
+                if item is not None
+            },
+            headers=_FOR_AN_HOUR,
+        )
+
+    async def picture(self, request: Request) -> Response:
+        item = self._found_item(request.path_params["item_id"])
+        return Response(
+            draw_alone(item), media_type="image/svg+xml", headers=_FOR_AN_HOUR
+        )
+
     async def missing(self, request: Request, problem: Exception) -> Response:
         """The answer to whatever the shop does not have."""
         status = problem.status_code if isinstance(problem, HTTPException) else 500
@@ -225,6 +262,7 @@ class Storefront:
         # The browser itself holds the shop to speaking with nobody else.
         policy = (
             f"default-src 'self'; script-src 'self' 'nonce-{nonce}'; "
+            f"connect-src 'self' {self._asked.origin or ''}; "
             "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         )
         return HTMLResponse(

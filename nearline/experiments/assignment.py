@@ -104,18 +104,17 @@ class Assigner:
     """One experiment's assignment.
 
     `salt` is the experiment's own, so that its arms are independent of any other's.
-    Layer and hold-out are hashed under salts of theirs, for the same reason.
+    Layer and hold-outs are hashed under salts of theirs, for the same reason.
     """
 
     salt: str
     allocation: Allocation
     slot: Slot | None = None
-    hold_out: HoldOut | None = None
+    hold_outs: tuple[HoldOut, ...] = ()
 
     def variant_of(self, key: str) -> str | None:
         """The variant of a bucketing key (visitor, person); None sees no experiment."""
-        held = self.hold_out
-        if held is not None and bucket_of(held.salt, key) < held.count:
+        if any(bucket_of(one.salt, key) < one.count for one in self.hold_outs):
             return None
         if self.slot is not None:
             place = bucket_of(self.slot.layer, key) - self.slot.first

@@ -26,10 +26,24 @@ LEAST_DAYS = 3
 
 def check_covariate(name: str, arms: "Mapping[str, np.ndarray]") -> Check:
     """Did the arms differ before the start? Welch's t for each pair, Holm over pairs."""
-    sums = _sum_up(arms)
-    compared = [_compare(sums[a], sums[b]) for a, b in combinations(sorted(sums), 2)]
-    p_values = [one.p_value for one in compared if one.p_value is not None]
-    p_value = min(adjust_holm(p_values)) if p_values else None
+    return check_covariate_sums({name: _sum_up(arms)})
+
+
+def check_covariate_sums(sums: Mapping[str, Mapping[str, JointStatistics]]) -> Check:
+    """The same of covariates by name, each with one value per arm; Holm over all."""
+    p_values: list[float] = []
+    names: list[str] = []
+    for one, arms in sums.items():
+        for a, b in combinations(sorted(arms), 2):
+            p_value = _compare(arms[a], arms[b]).p_value
+            if p_value is not None:
+                p_values.append(p_value)
+                names.append(one)
+    adjusted = adjust_holm(p_values)
+    p_value = min(adjusted, default=None)
+    name = ", ".join(sums) if p_value is None else names[adjusted.index(p_value)]
+    if status_of(p_value) is Status.OK:
+        name = ", ".join(dict.fromkeys(names))
     status = status_of(p_value)
     says = {
         Status.OK: f"the arms were alike in {name} before the start, within chance",

@@ -6,9 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from nearline.cli import print_json
 from nearline.experiments.plan_command import plan
+from nearline.experiments.registry_command import (
+    buckets,
+    check,
+    decide,
+    list_experiments,
+)
+from nearline.experiments.report_command import report
 
 if TYPE_CHECKING:
     from nearline.experiments.analysis import ExperimentData, Question
@@ -28,10 +36,12 @@ def experiment() -> None:
     """Say what an experiment shows, with intervals, or why it shows nothing."""
 
 
-experiment.add_command(plan)
+for _command in (plan, check, list_experiments, buckets, decide, report):
+    experiment.add_command(_command)
 
 
 @experiment.command(epilog=f"Example: {_EXAMPLE} --covariate revenue_before --json")
+@click.argument("key", required=False)
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -138,8 +148,11 @@ experiment.add_command(plan)
     help="What an empty cell of a metric or covariate means.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def analyze(as_json: bool, **options: Any) -> None:
+def analyze(key: str | None, as_json: bool, **options: Any) -> None:
     """Compare variants with control: difference, relative lift, intervals, verdict.
+
+    Of a file (--data, --summary), or of the experiment KEY of the published release, as
+    its definition asks.
 
     Health comes first: arms whose sizes are not as planned withhold the verdict, never
     the estimates. Data that cannot answer give a named problem, not a number. Fields
@@ -151,6 +164,9 @@ def analyze(as_json: bool, **options: Any) -> None:
     from nearline.experiments.findings import AnalysisError
     from nearline.experiments.report import describe
 
+    if key is not None:
+        _print_published(key, options, as_json=as_json)
+        return
     try:
         question = _question(options)
         answered = answer(_read(options, question), question)
@@ -163,6 +179,28 @@ def analyze(as_json: bool, **options: Any) -> None:
         print_json(build_document(answered, question, conclusion))
     else:
         click.echo("\n".join(describe(answered, question, conclusion)))
+
+
+def _print_published(key: str, options: dict[str, Any], *, as_json: bool) -> None:
+    """An experiment of the release: its definition says all that options could."""
+    from nearline.experiments.document import build_refusal
+    from nearline.experiments.findings import AnalysisError
+    from nearline.experiments.report_command import print_published
+
+    try:
+        context = click.get_current_context()
+        for name in options:
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                raise AnalysisError(
+                    "needless_option",
+                    f"--{name.replace('_', '-')} does not go with an experiment's key",
+                    "leave it out: the definition says how its data are read",
+                )
+        print_published(key, as_json=as_json)
+    except AnalysisError as refusal:
+        if as_json:
+            print_json(build_refusal(refusal.finding))
+        raise
 
 
 def _read(options: dict[str, Any], question: "Question") -> "ExperimentData":

@@ -80,15 +80,17 @@ def estimate_arms(strata: Sequence[Stratum], layout: Layout) -> ArmEstimates:
         for part in (layout.denominator, layout.covariate_denominator):
             if part is not None and not _is_clearly_positive(arm, part):
                 return ArmEstimates(method, Problem.ZERO_DENOMINATOR)
-    slope = _slope(strata, layout)
+    groups = [stratum.variant + stratum.control for stratum in strata]
+    slope = _slope(groups, layout)
     adjusted = {
-        name: _estimate(strata, name, layout, slope) for name in ("variant", "control")
+        name: _estimate(strata, groups, name, layout, slope)
+        for name in ("variant", "control")
     }
     removed = None
     if layout.covariate is not None or len(strata) > 1:
         whole = [Stratum(_total(strata, "variant"), _total(strata, "control"))]
         raw = sum(
-            _estimate(whole, name, layout, 0.0).squared_error
+            _estimate(whole, groups, name, layout, 0.0).squared_error
             for name in ("variant", "control")
         )
         left = sum(estimate.squared_error for estimate in adjusted.values())
@@ -115,11 +117,10 @@ def _is_clearly_positive(arm: JointStatistics, part: int) -> bool:
     return arm.means[part] > 0 and arm.means[part] > LEAST_DENOMINATOR_ERRORS * error
 
 
-def _slope(strata: Sequence[Stratum], layout: Layout) -> float:
+def _slope(groups: Sequence[JointStatistics], layout: Layout) -> float:
     """Of the metric on the covariate, within strata and over both arms together."""
     if layout.covariate is None:
         return 0.0
-    groups = [stratum.variant + stratum.control for stratum in strata]
     means = _weighted_means(groups, [group.unit_count for group in groups])
     value = gradient_of(means, 0, layout.denominator)
     covariate = gradient_of(means, layout.covariate, layout.covariate_denominator)
@@ -132,7 +133,11 @@ def _slope(strata: Sequence[Stratum], layout: Layout) -> float:
 
 
 def _estimate(
-    strata: Sequence[Stratum], name: str, layout: Layout, slope: float
+    strata: Sequence[Stratum],
+    groups: Sequence[JointStatistics],
+    name: str,
+    layout: Layout,
+    slope: float,
 ) -> ArmEstimate:
     arms: list[JointStatistics] = [getattr(stratum, name) for stratum in strata]
     sizes = [s.variant.unit_count + s.control.unit_count for s in strata]
@@ -141,7 +146,7 @@ def _estimate(
     point = _point(means, 0, layout.denominator)
     if layout.covariate is not None and slope:
         parts = (layout.covariate, layout.covariate_denominator)
-        both = _weighted_means([s.variant + s.control for s in strata], sizes)
+        both = _weighted_means(groups, sizes)
         point -= slope * (_point(means, *parts) - _point(both, *parts))
         weights = [
             value - slope * covariate
@@ -184,6 +189,8 @@ def gradient_of(
 def _weighted_means(
     arms: Sequence[JointStatistics], sizes: Sequence[int]
 ) -> list[float]:
+    if len(arms) == 1:
+        return list(arms[0].means)
     total = sum(sizes)
     return [
         add_up(
@@ -197,6 +204,7 @@ def _weighted_means(
 
 
 def _total(strata: Sequence[Stratum], name: str) -> JointStatistics:
+    """Of one arm over all strata."""
     total: JointStatistics = getattr(strata[0], name)
     for stratum in strata[1:]:
         total = total + getattr(stratum, name)

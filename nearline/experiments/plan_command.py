@@ -1,5 +1,6 @@
 """`nearline experiment plan`: how many units, for how long, and what could be seen."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,18 @@ from nearline.cli import print_json
 if TYPE_CHECKING:
     from nearline.experiments.baseline import Baseline
 
+_HISTORY_DAYS = 14
+"""Two whole weeks, as long as experiments commonly run; weekdays weigh alike."""
+
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
 @click.command(
-    epilog="Example: nearline experiment plan --rate 0.04 --effect 0.05 --per-day 3000"
+    epilog="Example: nearline experiment plan --rate 0.04 --effect 0.05 --per-day 3000 "
+    "# or, by what is published: nearline experiment plan checkout_reassurance"
 )
+@click.argument("key", required=False)
 @click.option("--rate", type=_SHARE, help="Baseline of a proportion, as 0.04.")
 @click.option("--mean", type=float, help="Baseline of a mean or ratio; with --sd.")
 @click.option(
@@ -49,6 +55,19 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     show_default=True,
     help="Of the units of both arms.",
 )
+@click.option(
+    "--days",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With KEY: days of history to plan by, and as many before as covariate "
+    f"[default: {_HISTORY_DAYS}]",
+)
+@click.option(
+    "--for-days",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With KEY: how long it runs; default: from its start to its stop.",
+)
 @click.option("--power", type=_SHARE, default=0.8, show_default=True)
 @click.option("--confidence", type=_SHARE, default=0.95, show_default=True)
 @click.option(
@@ -59,12 +78,20 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
     help="What an empty cell means.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def plan(as_json: bool, **options: Any) -> None:
+def plan(key: str | None, as_json: bool, **options: Any) -> None:
     """Units and days that an effect needs, or the smallest effect that units can show.
 
     One look at the end, two-sided. The baseline comes from numbers or from a file of
-    history that observes a unit for as long as the experiment will.
+    history that observes a unit for as long as the experiment will; with KEY, an experiment
+    that is defined, from the published tables.
     """
+    if key is not None:
+        _plan_defined(key, as_json, options)
+        return
+    for name in ("days", "for_days"):
+        if options[name] is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise _needless(f"{option} goes with the KEY of a defined experiment")
     from nearline.experiments.plan import plan_for_effect, plan_for_units
 
     baseline = _baseline(options)
@@ -84,6 +111,46 @@ def plan(as_json: bool, **options: Any) -> None:
         print_json(made)
     else:
         click.echo(made.sentence)
+
+
+def _plan_defined(key: str, as_json: bool, options: dict[str, Any]) -> None:
+    from nearline.experiments.definition_check import unknown_names
+    from nearline.experiments.definition_plan import describe_plan, plan_definition
+    from nearline.experiments.history import History
+    from nearline.experiments.metrics import load_metrics
+    from nearline.experiments.registry import find_registered, load_registry
+    from nearline.settings import load_settings
+    from nearline.yaml_forms import FileError
+
+    for name in ("rate", "mean", "sd", "data", "metric", "units", "per_day"):
+        if options[name] is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise _needless(
+                f"{option} does not go with KEY, whose history is published"
+            )
+    settings = load_settings()
+    registry = load_registry(settings, datetime.now(UTC))
+    definition = find_registered(registry, key, settings).definition
+    metrics = load_metrics(settings.dbt_project)
+    names = [metric.name for metric in metrics]
+    problems = list(unknown_names([definition], names, definition.eligibility.segments))
+    if problems:
+        raise FileError(problems)
+    days = options["days"] or _HISTORY_DAYS
+    with History(settings, definition, days) as history:
+        made = plan_definition(
+            definition,
+            metrics,
+            history,
+            effect=options["effect"],
+            days=options["for_days"],
+            power=options["power"],
+            confidence_level=options["confidence"],
+        )
+    if as_json:
+        print_json(made)
+    else:
+        click.echo("\n".join(describe_plan(made)))
 
 
 def _baseline(options: dict[str, Any]) -> "Baseline":
@@ -112,6 +179,12 @@ def _baseline(options: dict[str, Any]) -> "Baseline":
         "there must be one baseline",
         "give --rate, or --mean with --sd, or --data with --metric",
     )
+
+
+def _needless(why: str) -> Exception:
+    from nearline.experiments.findings import AnalysisError
+
+    return AnalysisError("needless_option", why, "leave it out")
 
 
 def _wrong(why: str, what_to_do: str) -> Exception:

@@ -62,7 +62,7 @@ def _result_lines(result: ArmResult, answer: Answer, question: Question) -> list
         f"  {means}; difference {_plus(result.estimate)} "
         f"({signed(low)} to {signed(high)}), {_p_words(result)}"
     )
-    lines += [f"  {_method_words(result)}", f"  {_belief_words(result, question)}"]
+    lines += [f"  {describe_method(result)}", f"  {_belief_words(result, question)}"]
     if result.problem is not None:
         lines.append(f"  but {result.problem.sentence}")
     return [*lines, ""]
@@ -84,7 +84,8 @@ def _p_words(result: ArmResult) -> str:
     return says
 
 
-def _method_words(result: ArmResult) -> str:
+def describe_method(result: ArmResult) -> str:
+    """The method of a comparison in words."""
     base, extras = result.method, list[str]()
     for suffix, said in (
         ("_poststratified", "post-stratified"),

@@ -64,6 +64,13 @@ _RESULTS_FIELDS: "list[pa.Field[Any]]" = [
     pa.field("has_srm_alarm", pa.bool_(), nullable=False),
     pa.field("method", pa.string(), nullable=False),
     pa.field("verdict", pa.string(), nullable=False),
+    pa.field("role", pa.string(), nullable=False),
+    pa.field("adjusted_p_value", pa.float64()),
+    pa.field("variance_removed", pa.float64()),
+    pa.field("guardrail_status", pa.string()),
+    pa.field("horizon", pa.string(), nullable=False),
+    pa.field("decision", pa.string()),
+    pa.field("conclusion", pa.string()),
 ]
 
 RESULTS_SCHEMA = pa.schema(_RESULTS_FIELDS)
@@ -118,6 +125,15 @@ class ExperimentResult:
     has_srm_alarm: bool
     method: str
     verdict: str
+    role: str = "secondary"
+    """`primary`, `guardrail` or `secondary`, as the definition has it."""
+    adjusted_p_value: float | None = None
+    variance_removed: float | None = None
+    guardrail_status: str | None = None
+    horizon: str = "fixed"
+    decision: str | None = None
+    """Of the whole experiment, as `conclusion`, its sentence."""
+    conclusion: str | None = None
 
 
 def analyze(

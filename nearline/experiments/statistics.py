@@ -72,6 +72,10 @@ class SufficientStatistics:
             return False
         if self.unit_count < 1:
             return bool(self.unit_count or self.value_sum or self.value_sum_squares)
+        mean_square = self.value_sum / self.unit_count * self.value_sum
+        if self.value_sum_squares > mean_square * 1.01:
+            # Too clear for rounding; exact arithmetic costs twenty times as much.
+            return False
         allowed = Fraction(self.value_sum_squares) * Fraction(ROUNDING_SHARE)
         return self._squared_deviations < -abs(allowed)
 
@@ -132,19 +136,22 @@ class JointStatistics:
         ):
             blank = (math.nan,) * len(sums)
             return cls(unit_count, blank, (blank,) * len(sums))
-        exact = [Fraction(value) for value in sums]
+        size = len(sums)
+        comoments = [[0.0] * size for _ in range(size)]
+        for i in range(size):
+            moment = _comoment(unit_count, sums[i], sums[i], products[i][i])
+            comoments[i][i] = moment
+            for j in range(i):
+                scale = math.sqrt(max(moment, 0.0)) * math.sqrt(
+                    max(comoments[j][j], 0.0)
+                )
+                comoments[i][j] = comoments[j][i] = _comoment(
+                    unit_count, sums[i], sums[j], products[i][j], scale
+                )
         return cls(
             unit_count,
-            tuple(_rounded(value / unit_count) for value in exact),
-            tuple(
-                tuple(
-                    _rounded(
-                        Fraction(products[i][j]) - exact[i] * exact[j] / unit_count
-                    )
-                    for j in range(len(exact))
-                )
-                for i in range(len(exact))
-            ),
+            tuple(value / unit_count for value in sums),
+            tuple(map(tuple, comoments)),
         )
 
     @classmethod
@@ -160,20 +167,29 @@ class JointStatistics:
             return self
         shifts = [b - a for a, b in zip(self.means, other.means, strict=True)]
         share = other.unit_count / unit_count
+        weight = self.unit_count * share
         return JointStatistics(
             unit_count,
             tuple(
-                mean + shift * share
-                for mean, shift in zip(self.means, shifts, strict=True)
+                [
+                    mean + shift * share
+                    for mean, shift in zip(self.means, shifts, strict=True)
+                ]
             ),
             tuple(
-                tuple(
-                    one + two + shifts[i] * shifts[j] * self.unit_count * share
-                    for j, (one, two) in enumerate(zip(*rows, strict=True))
-                )
-                for i, rows in enumerate(
-                    zip(self.comoments, other.comoments, strict=True)
-                )
+                [
+                    tuple(
+                        [
+                            mine + theirs + shift * across * weight
+                            for mine, theirs, across in zip(
+                                row, added, shifts, strict=True
+                            )
+                        ]
+                    )
+                    for row, added, shift in zip(
+                        self.comoments, other.comoments, shifts, strict=True
+                    )
+                ]
             ),
         )
 
@@ -202,6 +218,26 @@ class JointStatistics:
                 if one and other
             ]
         )
+
+
+def _comoment(
+    unit_count: int,
+    one: float,
+    other: float,
+    product: float,
+    scale: float | None = None,
+) -> float:
+    """Sum of products of deviations, exact in the sums where floats would not be.
+
+    What the two values vary (`scale`, by default the result) says how much rounding
+    matters: where it is a good part of what is subtracted from, next to nothing is lost,
+    and exact arithmetic costs twenty times as much.
+    """
+    moment = product - one / unit_count * other
+    if abs(product) < 4 * (abs(moment) if scale is None else scale) < math.inf:
+        return moment
+    exact = Fraction(product) - Fraction(one) * Fraction(other) / unit_count
+    return _rounded(exact)
 
 
 def _rounded(value: Fraction) -> float:

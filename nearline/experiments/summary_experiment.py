@@ -134,7 +134,7 @@ def _metric(
                 f"a ratio needs {', '.join(RATIO_COLUMNS)}",
             )
         else:
-            finding = _finding(name, kind, rows)
+            finding = find_in_sums(name, kind, rows)
         if finding is not None:
             findings[variant] = finding
             continue
@@ -148,9 +148,11 @@ def _metric(
     )
 
 
-def _finding(
+def find_in_sums(
     name: str, kind: MetricKind, rows: list[tuple[float, ...]]
 ) -> Finding | None:
+    """What is wrong with rows of (n, sum, sum_squares[, those of the denominator, sum of
+    products]) of one variant, or None."""
     seen: set[tuple[float, ...]] = set()
     for row in rows:
         if row in seen:

@@ -72,8 +72,12 @@ def verdict(
     comparison: Comparison,
     confidence_level: float,
     has_srm_alarm: bool,
+    unit: str | None = None,
 ) -> str:
-    """The conclusion in words, or "cannot conclude: <why>, <what to do>"."""
+    """The conclusion in words, or "cannot conclude: <why>, <what to do>".
+
+    `unit` is the word behind numbers; by default the one of `METRIC_UNITS`.
+    """
     metric = metric_name.replace("_", " ")
     problem = comparison.problem
     if problem is not None and problem is not Problem.TOO_FEW_OUTCOMES:
@@ -97,7 +101,9 @@ def verdict(
     if low is None or high is None or p_value is None:
         return _cannot(*_REASONS[Problem.NOT_A_NUMBER], metric=metric)
     is_proportion = metric_kind == "proportion"
-    unit = "points" if is_proportion else METRIC_UNITS.get(metric_name, "")
+    if unit is None:
+        unit = METRIC_UNITS.get(metric_name, "")
+    unit = "points" if is_proportion else unit
     scale = 100 if is_proportion else 1
     low, high = low * scale, high * scale
     level = f"({confidence_level * 100:g} % interval)"

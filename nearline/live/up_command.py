@@ -3,20 +3,17 @@
 import contextlib
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
 from nearline.errors import InputError, NearlineError
+from nearline.live.parts import NEARLINE, part
 from nearline.publication.releases import read_manifest
 from nearline.settings import load_settings
 
-_SECONDS_TO_FINISH = 20
 _POLL_SECONDS = 0.5
-_NEARLINE = str(Path(sys.executable).with_name("nearline"))
 
 
 @click.command(
@@ -56,22 +53,22 @@ def up(host: str, port: int, decisions_port: int, run_every: int) -> None:
         )
     if read_manifest(settings.published) is None:
         click.echo("nothing is published yet: running once", err=True)
-        subprocess.run([_NEARLINE, "run"], check=True)
+        subprocess.run([NEARLINE, "run"], check=True)
     with _stop_on_sigterm(), contextlib.ExitStack() as started:
         parts = {
             "collector": started.enter_context(
-                _part("collector", "--host", host, "--port", str(port))
+                part("collector", "--host", host, "--port", str(port))
             ),
-            "live": started.enter_context(_part("live")),
+            "live": started.enter_context(part("live")),
             # Waits for a model where there is none yet.
-            "recommend live": started.enter_context(_part("recommend", "live")),
+            "recommend live": started.enter_context(part("recommend", "live")),
         }
         if decisions_port:
             parts["serve"] = started.enter_context(
-                _part("serve", "--host", host, "--port", str(decisions_port))
+                part("serve", "--host", host, "--port", str(decisions_port))
             )
         if any(settings.triggers.glob("*.yml")):
-            parts["triggers run"] = started.enter_context(_part("triggers", "run"))
+            parts["triggers run"] = started.enter_context(part("triggers", "run"))
         next_run = time.monotonic() + run_every * 60
         while True:
             time.sleep(_POLL_SECONDS)
@@ -83,26 +80,8 @@ def up(host: str, port: int, decisions_port: int, run_every: int) -> None:
                     )
             if run_every and time.monotonic() >= next_run:
                 # A run that fails says so itself, and what is published stays.
-                subprocess.run([_NEARLINE, "run"], check=False)
+                subprocess.run([NEARLINE, "run"], check=False)
                 next_run = time.monotonic() + run_every * 60
-
-
-@contextlib.contextmanager
-def _part(*arguments: str) -> "Iterator[subprocess.Popen[bytes]]":
-    process = subprocess.Popen([_NEARLINE, *arguments])
-    try:
-        yield process
-    finally:
-        _stop(process)
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(_SECONDS_TO_FINISH)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 @contextlib.contextmanager

@@ -47,6 +47,24 @@ FACTS_AND_MEASURES = (
         ("experiment_key", "variant_key", "metric_name", "exposure_date"),
     ),
     PublishedTable(
+        "fct_experiment_days",
+        ("experiment_key", "variant_key", "metric_name", "metric_date"),
+    ),
+    PublishedTable(
+        "fct_experiment_segments",
+        (
+            "experiment_key",
+            "variant_key",
+            "metric_name",
+            "dimension",
+            "dimension_value",
+        ),
+    ),
+    PublishedTable(
+        "fct_experiment_values",
+        ("experiment_key", "variant_key", "metric_name", "value"),
+    ),
+    PublishedTable(
         "fct_experiment_results", ("experiment_key", "metric_name", "variant_key")
     ),
     PublishedTable("fct_decisions", ("decision_id",)),

@@ -8,20 +8,29 @@ worked out from the probabilities used, never from who happened to buy. Estimati
 effect from events does not belong here.
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
+
+from nearline.experiments.assignment import Allocation, Assigner
 
 EXPERIMENT_KEY = "checkout_reassurance"
 CONTROL = "control"
 TREATMENT = "treatment"
-_SALT = "2026-09"
+
+# As `dbt_project/experiments/checkout_reassurance.yml` defines it, and as a page with
+# assignment.js has it: by its own id of the visitor, which no server has made a
+# pseudonym of yet. A simulation does not read the project, so it is said here again.
+_ASSIGNER = Assigner(
+    f"{EXPERIMENT_KEY}.2026-09",
+    Allocation.from_weights({CONTROL: 5_000, TREATMENT: 5_000}),
+)
 
 
 def assign_variant(visitor_id: str) -> str:
     """The visitor's arm, half and half, by a hash that no other experiment shares."""
-    text = f"{EXPERIMENT_KEY}:{_SALT}:{visitor_id}".encode()
-    return TREATMENT if hashlib.sha256(text).digest()[0] >= 128 else CONTROL
+    variant = _ASSIGNER.variant_of(visitor_id)
+    assert variant is not None
+    return variant
 
 
 @dataclass(slots=True)

@@ -22,10 +22,7 @@ What the script does and why stands in `tracker.js`; how a page calls it in
 No HTTP in here: the collector owns the route, its headers and its caching.
 """
 
-from nearline.tracker.script import (
-    gzipped_tracker_script,
-    tracker_etag,
-    tracker_script,
-)
+from nearline.browser_script import BrowserScript
 
-__all__ = ["gzipped_tracker_script", "tracker_etag", "tracker_script"]
+TRACKER = BrowserScript("nearline.tracker", "tracker.js")
+"""As it is served."""

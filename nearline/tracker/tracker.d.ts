@@ -29,6 +29,9 @@
  *   data-nearline-content="review"          content_interaction, with
  *   data-nearline-content-id="review_7"     the id of the content
  *
+ * Dispatched on `document`: `nearline:consent`, when the visitor's answer has changed; ask
+ * `get` what now holds.
+ *
  * Read by itself: page views (also of single-page apps, by path and query), engaged time,
  * deepest scroll, clicks on links, the site's search, and GA4's dataLayer, whose events
  * are taken with the known fields only.

@@ -186,6 +186,8 @@
         flush();
       }
     }
+    // For who shows something by this answer.
+    if (isNews) document.dispatchEvent(new Event("nearline:consent"));
   };
 
   // --- The queue: one entry of localStorage per event ---------------------------------

@@ -90,24 +90,114 @@ def test_person_has_one_primary_segment_whenever_he_has_any(
 def test_experiment_metrics_are_the_sums_over_units_exposed(
     in_pieces: Warehouse,
 ) -> None:
+    expected = experiment_sums(in_pieces.rows("select * from fct_events"))
+    names = {key[2] for key in expected}
     built = {
         (
             row["experiment_key"],
             row["variant_key"],
             row["metric_name"],
             row["exposure_date"],
-        ): (row["unit_count"], row["value_sum"], row["value_sum_squares"])
+        ): row
         for row in in_pieces.rows("select * from fct_experiment_metrics")
+        if row["metric_name"] in names
     }
 
-    expected = experiment_sums(in_pieces.rows("select * from fct_events"))
     assert {key[0] for key in expected} > {"banner"}
     assert built.keys() == expected.keys()
-    for metric, (units, total, squares) in expected.items():
-        unit_count, value_sum, value_sum_squares = built[metric]
-        assert unit_count == units
-        assert Fraction(value_sum).limit_denominator(1000) == total
-        assert value_sum_squares == pytest.approx(float(squares), rel=1e-15)
+    for metric, sums in expected.items():
+        _assert_sums(built[metric], sums)
+
+
+def test_a_day_of_an_experiment_is_what_was_done_by_its_end(
+    in_pieces: Warehouse,
+) -> None:
+    events = in_pieces.rows("select * from fct_events")
+    rows = in_pieces.rows("select * from fct_experiment_days")
+    days = sorted({row["metric_date"] for row in rows})
+    for day in (days[len(days) // 3], days[len(days) // 2], days[-1]):
+        by_then = [event for event in events if event["occurred_at"].date() <= day]
+        expected: dict[tuple[str, str, str], tuple[int, Fraction, Fraction]] = {}
+        for (key, variant, metric, _), sums in experiment_sums(by_then).items():
+            before = expected.get((key, variant, metric), (0, Fraction(), Fraction()))
+            expected[key, variant, metric] = (
+                before[0] + sums[0],
+                before[1] + sums[1],
+                before[2] + sums[2],
+            )
+        built = {
+            (row["experiment_key"], row["variant_key"], row["metric_name"]): row
+            for row in sorted(rows, key=lambda row: row["metric_date"])
+            if row["metric_date"] <= day
+        }
+        # Who is left out is told by all that is known now, not by what was known then.
+        expected = {key: v for key, v in expected.items() if key[0] == "banner"}
+        assert expected.keys() <= built.keys()
+        for metric_key, sums in expected.items():
+            _assert_sums(built[metric_key], sums)
+
+
+def test_groups_of_an_experiment_and_its_last_day_add_up_to_the_whole(
+    in_pieces: Warehouse,
+) -> None:
+    query = """
+        with whole as (
+            select experiment_key, variant_key, metric_name,
+                sum(unit_count) as units, round(sum(value_sum), 3) as total,
+                round(sum(covariate_sum), 3) as before
+            from fct_experiment_metrics group by all
+        ),
+        parts as (
+            select experiment_key, variant_key, metric_name, dimension,
+                sum(unit_count) as units, round(sum(value_sum), 3) as total,
+                round(sum(covariate_sum), 3) as before
+            from fct_experiment_segments group by all
+            union all
+            select experiment_key, variant_key, metric_name, 'day',
+                arg_max(unit_count, metric_date),
+                round(arg_max(value_sum, metric_date), 3),
+                round(arg_max(covariate_sum, metric_date), 3)
+            from fct_experiment_days group by all
+        )
+        select dimension, count(*) as row_count, bool_and(
+            whole.units = parts.units and whole.total = parts.total
+            and whole.before = parts.before
+        ) as is_equal
+        from whole inner join parts using (experiment_key, variant_key, metric_name)
+        group by all order by all
+    """
+    found = in_pieces.rows(query)
+    assert [row["dimension"] for row in found] == [
+        "channel",
+        "day",
+        "device_class",
+        "segment",
+    ]
+    assert all(row["is_equal"] and row["row_count"] > 10 for row in found)
+
+
+def test_quantiles_are_counted_over_every_unit_that_is_analysed(
+    in_pieces: Warehouse,
+) -> None:
+    counted = in_pieces.rows(
+        "select experiment_key, variant_key, sum(unit_count) as units, "
+        "min(unit_count) as fewest from fct_experiment_values group by all order by all"
+    )
+    units = in_pieces.rows(
+        "select experiment_key, variant_key, count(*) as units from fct_exposures "
+        "where is_analysed group by all order by all"
+    )
+    assert [(row["variant_key"], row["units"]) for row in counted] == [
+        (row["variant_key"], row["units"]) for row in units
+    ]
+    assert all(row["fewest"] > 0 for row in counted)
+
+
+def _assert_sums(row: Row, sums: tuple[int, Fraction, Fraction]) -> None:
+    units, total, squares = sums
+    assert row["unit_count"] == units
+    assert Fraction(row["value_sum"]).limit_denominator(1000) == total
+    assert row["value_sum_squares"] == pytest.approx(float(squares), rel=1e-15)
 
 
 def test_a_decision_has_what_came_of_it_within_a_day_of_its_person(

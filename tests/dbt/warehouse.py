@@ -22,6 +22,8 @@ from nearline.settings import Settings
 
 DBT_PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 DBT = Path(sys.executable).with_name("dbt")
+EXPERIMENTS = Path(__file__).with_name("experiments")
+"""Definitions of their own: of persons, and of those who saw one variant alone."""
 PROVENANCE = frozenset({"landing_id", "source_file", "source_row"})
 """Which landing an event came from: told by the arrival, so it differs by its order."""
 
@@ -160,6 +162,7 @@ class Warehouse:
         return {
             **os.environ,
             "NEARLINE_HOME": str(link),
+            "NEARLINE_EXPERIMENTS": str(EXPERIMENTS),
             "DBT_TARGET_PATH": str(self.target),
             "DBT_LOG_PATH": str(self.target),
         }

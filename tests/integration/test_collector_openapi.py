@@ -22,6 +22,7 @@ OPERATIONS = (
     *((f"/v1/segment/{call}", "POST") for call in CALLS),
     ("/v1/events", "POST"),
     ("/v1/tracker.js", "GET"),
+    ("/v1/assignment.js", "GET"),
     ("/v1/schemas/{version}.json", "GET"),
     ("/", "GET"),
     ("/healthz", "GET"),

@@ -31,6 +31,7 @@ OPERATIONS = (
     ("/healthz", "GET"),
     ("/readyz", "GET"),
     ("/metrics", "GET"),
+    ("/v1/slots.js", "GET"),
 )
 APPLICATION = Application(
     key="fuzz",

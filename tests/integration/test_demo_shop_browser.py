@@ -7,12 +7,14 @@ from its file: what the live view shows is compared with it, not taken from it.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.chromium import chromium
+from tests.pictures.demo_loop import Watched, browse
 from tests.pictures.demo_shop import FLAGS, take_picture
 from tests.pipeline import Home
 from tests.running_shop import RunningShop, running_shop
@@ -456,21 +458,87 @@ def test_a_second_shop_on_the_same_port_is_refused(shop: RunningShop) -> None:
     assert f"port {port} is in use" in done.stderr
 
 
-def test_a_run_makes_tables_of_the_visit(visitor: Visitor) -> None:
-    buy_two_boots(visitor)
-    home = Home(visitor.shop.home)
-    # The shop stays open meanwhile.
-    home.nearline("run")
-    orders = home.published(
-        "select order_id, revenue_cents, currency from {fct_orders}"
+@dataclass(frozen=True)
+class Learnt:
+    """A home with a visit, a run over it and over a simulated shop, and a recommender."""
+
+    home: Home
+    order_id: str
+
+
+@pytest.fixture(scope="module")
+def learnt(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
+    folder = tmp_path_factory.mktemp("learnt")
+    home = Home(folder / "home")
+    # Up to yesterday: what is older than 90 days is not online any more.
+    start = (datetime.now(UTC) - timedelta(days=6)).date()
+    simulated = folder / "shop"
+    home.nearline(
+        "simulate", "--visitors", "250", "--days", "6", "--start", str(start),
+        "--out", simulated,
+    )  # fmt: skip
+    home.nearline("ingest", simulated / "events", "--format", "nearline")
+    with running_shop(home.path) as shop, visiting(browser, shop) as visitor:
+        buy_two_boots(visitor)
+        # The shop stays open meanwhile.
+        home.nearline("run")
+        order_id = visitor.page.locator("[data-order]").inner_text()
+    home.nearline("recommend", "train")
+    return Learnt(home, order_id)
+
+
+def test_a_run_makes_tables_of_the_visit(learnt: Learnt) -> None:
+    orders = learnt.home.published(
+        "select order_id, revenue_cents, currency from {fct_orders} "
+        "where source = 'demo_shop'"
     )
-    assert orders == [
-        (visitor.page.locator("[data-order]").inner_text(), 18_200, "EUR")
-    ]
-    sessions = home.published(
-        "select purchase_count, revenue_cents from {fct_sessions}"
+    assert orders == [(learnt.order_id, 18_200, "EUR")]
+    sessions = learnt.home.published(
+        "select purchase_count, revenue_cents from {fct_sessions} "
+        "where source = 'demo_shop'"
     )
     assert sessions == [(1, 18_200)]
+
+
+def test_pages_follow_what_is_done_on_them(browser: Browser, learnt: Learnt) -> None:
+    with running_shop(learnt.home.path) as shop:
+        with visiting(browser, shop) as visitor:
+            watched = Watched(visitor.page, shop.url)
+            browse(watched)
+            assert any("Fjordine Classic Parka" in one for one in watched.reasons())
+            # Seen for a second each; the click leaves the page.
+            visitor.see("slot_visible", 4)
+            visitor.page.get_by_role("link", name="Your cart is waiting.").click()
+            visitor.see("response")
+            visitor.check_that_nothing_went_wrong()
+        decisions = {one["event_id"]: one for one in shop.named("decision")}
+        seen = [one["properties"]["decision_id"] for one in shop.named("slot_visible")]
+        assert len(seen) == len(set(seen))
+        assert set(seen) <= set(decisions)
+        (clicked,) = shop.named("response")
+        assert clicked["properties"]["content"] == "cart_waits"
+        told_of = decisions[clicked["properties"]["decision_id"]]
+        assert told_of["properties"]["chosen"] == ["cart_waits"]
+        assert told_of["visitor_id"] == clicked["visitor_id"]
+        assert shop.stop() == 0
+
+
+def test_without_tables_the_pages_are_the_same_and_the_panel_says_why(
+    visitor: Visitor,
+) -> None:
+    visitor.go()
+    panel = visitor.page.locator("[data-decided]")
+    assert "nearline recommend train" in panel.inner_text()
+    assert not any("/v1/decide" in url for _, url in visitor.requests)
+    visitor.press("Accept all")
+    visitor.see("consent")
+    visitor.go()
+    slot = visitor.page.locator('[data-nearline-slot="home_banner"]')
+    slot.and_(visitor.page.locator("[data-nearline-state=filled]")).wait_for()
+    assert slot.inner_text() == "Delivered in two days, returned for free."
+    visitor.see("slot_visible")
+    assert "for everybody" in panel.inner_text()
+    visitor.check_that_nothing_went_wrong()
 
 
 def test_the_picture_for_the_readme_can_be_taken(

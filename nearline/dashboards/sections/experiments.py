@@ -6,6 +6,7 @@ shown: the interval and the verdict say all that it does. Not here: any statisti
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from nearline.dashboards import charts, wording
 from nearline.dashboards.charts import EffectRow
@@ -47,6 +48,8 @@ class ExperimentView:
     has_alarm: bool
     figure: Figure
     results: tuple[ResultView, ...]
+    page: str | None = None
+    """Address of the experiment's own page, where there is one."""
 
 
 def experiments_empty(experiments: Sequence[Experiment] | None) -> str | None:
@@ -81,14 +84,29 @@ def _experiment_view(
         ),
     )
     has_alarm = any(result.has_srm_alarm for result in results)
+    shown = [
+        result
+        for result in results
+        if result.metric_name in order or result.role in {"primary", "guardrail"}
+    ]
     return ExperimentView(
         title=wording.name(experiment.experiment_key),
         sentence=_exposed_sentence(experiment),
         health=_health_sentence(experiment, has_alarm),
         has_alarm=has_alarm,
-        figure=_effects_figure(f"experiment-{index}", results),
-        results=tuple(_result_view(result, currencies) for result in results),
+        figure=_effects_figure(f"experiment-{index}", shown),
+        results=tuple(_result_view(result, currencies) for result in shown),
+        page=(
+            f"experiments/{page_name(experiment.experiment_key)}"
+            if experiment.has_page
+            else None
+        ),
     )
+
+
+def page_name(experiment_key: str) -> str:
+    """File of an experiment's page; a key may hold what a path must not."""
+    return quote(experiment_key, safe="").replace("%", "~") + ".html"
 
 
 def _arms(experiment: Experiment) -> tuple[Arm, ...]:
@@ -210,7 +228,7 @@ def _metric_words(
             wording.signed_span(interval, decimals, scale),
         )
 
-    if result.metric_kind == "proportion":
+    if result.metric_kind in {"proportion", "retention"}:
         return (
             lambda value: wording.percent(value, 2),
             difference(100, 2, "points"),

@@ -84,30 +84,38 @@ def person_clusters(
 
 @dg.asset(
     key=["learned", "experiment_results"],
-    deps=["fct_experiment_metrics"],
+    deps=[
+        "fct_exposures",
+        "fct_experiment_metrics",
+        "fct_experiment_days",
+        "fct_experiment_segments",
+        "fct_experiment_values",
+    ],
     group_name="learning",
     owners=["team:experiments"],
     kinds={"scipy", "parquet"},
     description="One row per experiment, metric and variant compared to control.",
 )
-def experiment_results(run_lock: RunLock) -> dg.MaterializeResult[None]:
-    """Differences with intervals, from sufficient statistics."""
-    import tempfile
-    from pathlib import Path
-
-    import pyarrow.parquet as pq
-
-    from nearline.experiments import write_results
+def experiment_results(
+    context: dg.AssetExecutionContext, run_lock: RunLock
+) -> dg.MaterializeResult[None]:
+    """Differences with intervals, from sufficient statistics and as defined."""
+    from nearline.experiments.warehouse_results import (
+        load_usable_definitions,
+        write_warehouse_results,
+    )
+    from nearline.publication.releases import known_up_to
 
     settings = load_settings()
-    with tempfile.TemporaryDirectory() as scratch:
-        metrics = Path(scratch) / "metrics.parquet"
-        with _warehouse() as warehouse:
-            pq.write_table(
-                warehouse.sql("from fct_experiment_metrics").to_arrow_table(), metrics
-            )
-        results = write_results(
-            metrics,
+    definitions, problem = load_usable_definitions(settings.experiment_folder)
+    if problem is not None:
+        context.log.warning(f"experiments are read without definitions: {problem}")
+    with _warehouse() as warehouse:
+        results = write_warehouse_results(
+            warehouse,
+            settings.dbt_project,
+            definitions,
+            known_up_to(warehouse),
             settings.models / "experiment_results" / "experiment_results.parquet",
         )
     verdicts = "\n".join(f"- {r.experiment_key}: {r.verdict}" for r in results)

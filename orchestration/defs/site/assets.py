@@ -10,14 +10,19 @@ from nearline.settings import load_settings
     group_name="site",
     owners=["team:measures"],
     kinds={"html"},
-    description="One self-contained page: measures, segments, experiments, health.",
+    description="Self-contained pages: measures, segments, health, and each experiment.",
 )
 def dashboard() -> dg.MaterializeResult[None]:
-    """Builds the page from the published release."""
+    """Builds the pages from the published release."""
     from nearline.dashboards import build_site
+    from nearline.dashboards.experiment_pages import build_experiment_pages
 
     settings = load_settings()
     summary = build_site(settings.published.resolve(), settings.quality, settings.site)
+    pages = build_experiment_pages(settings)
     return dg.MaterializeResult(
-        metadata={"page": dg.MetadataValue.path(str(summary.page))}
+        metadata={
+            "page": dg.MetadataValue.path(str(summary.page)),
+            "experiment_pages": len(pages),
+        }
     )

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from nearline.collector.config import CollectorConfig, Source
+from nearline.experiments.browser import ASSIGNMENT
 from nearline.settings import Settings
-from nearline.tracker import tracker_etag, tracker_script
+from nearline.tracker import TRACKER
 from tests.unit.collector.receiving import Collector
 from tests.unit.collector.sent_events import BROWSER, sent_event
 
@@ -358,7 +359,7 @@ class TestSegment:
 class TestReading:
     def test_the_tracker_is_cached_by_its_content(self, collector: Collector) -> None:
         response = collector.get("/v1/tracker.js")
-        assert response.content == tracker_script()
+        assert response.content == TRACKER.content
         assert response.headers["content-encoding"] == "gzip"
         assert response.headers["content-type"].startswith("text/javascript")
         assert "max-age" in response.headers["cache-control"]
@@ -367,9 +368,16 @@ class TestReading:
         )
         assert "content-encoding" not in plain.headers
         again = collector.request(
-            "GET", "/v1/tracker.js", headers={"If-None-Match": tracker_etag()}
+            "GET", "/v1/tracker.js", headers={"If-None-Match": TRACKER.etag}
         )
         assert (again.status_code, again.content) == (304, b"")
+
+    def test_pages_that_assign_themselves_get_the_script_for_it(
+        self, collector: Collector
+    ) -> None:
+        response = collector.get("/v1/assignment.js")
+        assert response.content == ASSIGNMENT.content
+        assert response.headers["content-type"].startswith("text/javascript")
 
     def test_every_version_of_the_contract_is_published(
         self, collector: Collector

@@ -31,7 +31,6 @@ NAMES: Mapping[str, Any] = {
     "last_viewed_items": "texts",
     "is_session_active": "flag",
     "segments": "texts",
-    "primary_segment": "text",
     "segment": "text",
     "person.cart_item_count": "number",
     "context.page_type": "text",

@@ -9,9 +9,10 @@ import pytest
 
 from nearline.decisions.caps import Cap, Capped, Shown, parse_period
 from nearline.decisions.deciding import Choice, choose, choose_all
-from nearline.decisions.knowing import Consents, Known
+from nearline.decisions.knowing import Consents, Known, Page, know_group
 from nearline.decisions.policies import PolicySet
-from tests.unit.decisions.small_page import NO_LISTS, known_of, policies_of
+from nearline.decisions.variants import groups_of
+from tests.unit.decisions.small_page import NO_LISTS, NOON, known_of, policies_of
 
 SHOP = """
 version: 1
@@ -171,3 +172,37 @@ def test_who_is_held_out_uses_up_the_cap_like_everybody_else(tmp_path: Path) -> 
     assert (found.is_held_out, found.chosen) == (True, ("plain",))
     assert keys(found) == ["policy:sale"]
     assert decide(shop, seen(policy_sale=[1, 2])).policy == "hello"
+
+
+def test_what_is_counted_or_waits_for_one_person_is_in_no_shared_answer(
+    tmp_path: Path,
+) -> None:
+    text = """
+version: 1
+slots:
+  banner:
+    kind: block
+    policies: [sale, left, loyal]
+    default: { block: plain }
+    shared: {}
+  top:
+    kind: block
+    policies: [loyal]
+    default: { block: plain }
+    shared: {}
+    caps: [{ shows: 3, per: 1 day }]
+blocks: { plain: { kind: message }, red: { kind: banner } }
+policies:
+  sale: { hold_out: 0.9, blocks: [red], caps: [{ shows: 2, per: 7 days }] }
+  left: { hold_out: 0.9, trigger: cart_left, blocks: [red] }
+  loyal: { when: segment = 'loyal_customer', blocks: [red] }
+"""
+    shop = policies_of(tmp_path, text)
+    loyal = know_group(NOON, Page(), "loyal_customer", {})
+    assert decide(shop, loyal).policy == "loyal"
+    assert decide(shop, know_group(NOON, Page(), None, {})).policy is None
+    assert decide(shop, loyal, "top").policy is None
+    # Nobody is in a group of what nobody is shown.
+    visitors = [f"v_{number:08}" for number in range(20)]
+    for name in ("banner", "top"):
+        assert all(groups_of(shop.slots[name], shop, one) == {} for one in visitors)

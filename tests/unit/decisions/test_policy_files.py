@@ -18,7 +18,7 @@ from nearline.decisions.policy_files import (
 )
 from nearline.errors import InputError
 from nearline.settings import Settings
-from tests.unit.decisions.small_page import NAMES, learnt_file, policies_of
+from tests.unit.decisions.small_page import NAMES, NOON, learnt_file, policies_of
 
 GOOD = """
 version: 1
@@ -417,7 +417,7 @@ def test_a_name_in_two_files_is_told(tmp_path: Path) -> None:
 
 
 def test_a_home_without_policies_follows_the_shipped_ones(tmp_path: Path) -> None:
-    found = load_policies(Settings(home=tmp_path))
+    found = load_policies(Settings(home=tmp_path), NOON)
     assert {"home_banner", "home_carousel", "item_carousel"} == set(found.slots)
 
 
@@ -425,7 +425,7 @@ def test_a_folder_of_policies_takes_the_shipped_ones_place(tmp_path: Path) -> No
     folder = tmp_path / "policies"
     folder.mkdir()
     (folder / "own.yml").write_text("version: 1\nslots: { mine: { kind: items } }\n")
-    assert list(load_policies(Settings(home=tmp_path)).slots) == ["mine"]
+    assert list(load_policies(Settings(home=tmp_path), NOON).slots) == ["mine"]
     elsewhere = Settings(home=tmp_path / "other", policies=folder)
     assert policy_paths(elsewhere) == [folder / "own.yml"]
 

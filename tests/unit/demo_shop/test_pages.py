@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from nearline.demo_shop.app import create_shop
+from nearline.demo_shop.deciding import asked_at
 from nearline.settings import Settings
 
 PAGES = ("/", "/c/shoes", "/p/sku_0002", "/search?q=boot", "/cart", "/privacy", "/live")
@@ -31,11 +33,20 @@ class Markup(HTMLParser):
         return [attributes for tag, attributes in self.elements if tag in tags]
 
 
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
-    shop = create_shop(Settings(home=tmp_path), "127.0.0.1")
+@pytest.fixture(scope="module")
+def open_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One shop for all tests: it remembers orders alone, under ids of their own."""
+    home = tmp_path_factory.mktemp("shop")
+    shop = create_shop(Settings(home=home), "127.0.0.1")
     with TestClient(shop.app, base_url="http://127.0.0.1") as client:
         yield client
+
+
+@pytest.fixture
+def client(open_shop: TestClient) -> TestClient:
+    """A browser that was never here."""
+    open_shop.cookies.clear()
+    return open_shop
 
 
 def add(client: TestClient, item_id: str, quantity: str = "1") -> int:
@@ -182,3 +193,85 @@ def test_pages_of_elsewhere_may_not_send(client: TestClient) -> None:
         headers={"Origin": "https://elsewhere.example"},
     )
     assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("path", [*PAGES[:-1], "/nowhere"])
+def test_every_shop_page_asks_for_its_slots_with_the_page_it_is(
+    client: TestClient, path: str
+) -> None:
+    scripts = Markup(client.get(path).text).named("script")
+    (slots,) = [one for one in scripts if one.get("src") == "/v1/slots.js"]
+    assert slots["data-key"] == "demo"
+    assert "data-api" not in slots
+    assert slots.get("data-item") == ("sku_0002" if path == "/p/sku_0002" else None)
+    # Before anything is drawn, and before what it fills.
+    assert not {"async", "defer"} & set(slots)
+
+
+def test_slots_hold_what_everybody_sees(client: TestClient) -> None:
+    home = client.get("/").text
+    slots = [
+        attributes["data-nearline-slot"]
+        for attributes in Markup(home).named("div", "section")
+        if "data-nearline-slot" in attributes
+    ]
+    assert slots == ["home_banner", "home_carousel"]
+    assert "Delivered in two days" in home
+    assert "popular in the shop" in home
+
+
+def test_items_are_described_and_those_that_are_not_sold_left_out(
+    client: TestClient,
+) -> None:
+    answer = client.get("/items.json", params={"ids": "sku_0002,sku_9999,<b>"})
+    assert answer.json() == {
+        "sku_0002": {
+            "title": "Bryndal Solid Boot",
+            "link": "/p/sku_0002",
+            "image": "/pictures/sku_0002.svg",
+            "price": "€91.00",
+        }
+    }
+    assert client.get("/items.json").json() == {}
+
+
+def test_a_picture_has_its_colours_in_it(client: TestClient) -> None:
+    answer = client.get("/pictures/sku_0002.svg")
+    assert answer.headers["content-type"] == "image/svg+xml"
+    for rule in (".picture .main { fill", ".tone-0 { --bg", ".tone-7 { --bg"):
+        assert rule in answer.text
+    assert client.get("/pictures/sku_9999.svg").status_code == 404
+
+
+def test_the_shop_decides_for_its_own_pages_alone(client: TestClient) -> None:
+    def ask(origin: str) -> Any:
+        return client.post(
+            "/v1/decide?key=demo",
+            json={"visitor": "a-visitor", "slots": ["home_banner"]},
+            headers={"Origin": origin, "User-Agent": "Mozilla/5.0"},
+        )
+
+    answer = ask("http://127.0.0.1:8000").json()["slots"]["home_banner"]
+    assert answer["content"]["content"]["text"].startswith("Delivered in two days")
+    assert ask("https://elsewhere.example").status_code == 403
+    # Scores and segments are not the pages' business.
+    assert client.get("/v1/segments/a-visitor?key=demo").status_code == 404
+
+
+def test_decisions_of_another_process_are_asked_and_allowed_to_be(
+    tmp_path: Path,
+) -> None:
+    asked = asked_at("http://decide.example:8090/api/", "a_key_of_it")
+    shop = create_shop(Settings(home=tmp_path), "127.0.0.1", asked)
+    with TestClient(shop.app, base_url="http://127.0.0.1") as client:
+        answer = client.get("/")
+        (slots,) = [
+            script
+            for script in Markup(answer.text).named("script")
+            if script.get("src") == "/v1/slots.js"
+        ]
+        assert slots["data-api"] == "http://decide.example:8090/api"
+        assert slots["data-key"] == "a_key_of_it"
+        policy = answer.headers["content-security-policy"]
+        assert "connect-src 'self' http://decide.example:8090;" in policy
+        assert client.post("/v1/decide").status_code == 404

@@ -374,7 +374,7 @@ def spoilt_marts(tmp_path_factory: pytest.TempPathFactory) -> list[CheckResult]:
         ("fct_segments", "is_current_means_open", "block"),
         (
             "fct_exposures",
-            "experiment_key_and_unit_id_and_variant_key_are_unique",
+            "experiment_key_and_unit_id_are_unique",
             "block",
         ),
         ("fct_experiment_metrics", "a_proportion_counts_units", "block"),

@@ -131,7 +131,7 @@ def test_in_a_layer_nobody_is_in_two_experiments() -> None:
 
 def test_a_hold_out_sees_no_experiment() -> None:
     hold_out = HoldOut("holdout.global", 500)
-    one, two = (Assigner(salt, HALVES, None, hold_out) for salt in ("one", "two"))
+    one, two = (Assigner(salt, HALVES, None, (hold_out,)) for salt in ("one", "two"))
     seen = [(one.variant_of(key), two.variant_of(key)) for key in KEYS[:5000]]
     assert all((first is None) == (second is None) for first, second in seen)
     assert sum(first is None for first, _ in seen) == pytest.approx(250, abs=70)

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from nearline.experiments.analysis import ArmResult
 from nearline.experiments.command import experiment
+from nearline.experiments.definitions import DefinitionForm, load_definitions
 from nearline.experiments.expressions import MetricKind
 from nearline.experiments.inference import Problem
 
@@ -51,3 +52,15 @@ def test_every_option_is_described() -> None:
         name for option in experiment.commands["analyze"].params for name in option.opts
     }
     assert options <= explained
+
+
+def test_the_definition_that_it_shows_is_one_and_names_every_field(
+    tmp_path: Path,
+) -> None:
+    shown, layers = re.findall(r"```yaml\n(version: 1.*?)```", GUIDE, re.DOTALL)
+    (tmp_path / "checkout_reassurance.yml").write_text(shown)
+    (tmp_path / "_layers.yml").write_text(layers)
+    [found] = load_definitions(tmp_path)
+    assert [one.variants["treatment"] for one in found.phases] == [1_000, 5_000]
+    named = set(re.findall(r"(\w+):", shown))
+    assert set(DefinitionForm.model_fields) <= named

@@ -2,12 +2,17 @@
 
 import itertools
 import math
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from nearline.experiments.definitions import load_definitions
+from nearline.settings import Settings
 from nearline.simulate import assign_variant
 from nearline.simulate.experiment import (
+    CONTROL,
+    EXPERIMENT_KEY,
     Chances,
     describe_truth,
     open_truth,
@@ -27,6 +32,17 @@ def test_arms_are_half_and_half_within_binomial_bounds() -> None:
     count = 20_000
     treated = sum(assign_variant(f"v_{n:016x}") == "treatment" for n in range(count))
     assert abs(treated - count / 2) < 4 * math.sqrt(count / 4)
+
+
+def test_arms_are_those_of_the_definition_in_the_project() -> None:
+    definitions = load_definitions(Settings().experiment_folder)
+    [definition] = [one for one in definitions if one.key == EXPERIMENT_KEY]
+    assigner = definition.assigner_at(datetime(2026, 9, 1, tzinfo=UTC))
+    visitors = [f"v_{number:016x}" for number in range(2_000)]
+    assert [assign_variant(one) for one in visitors] == [
+        assigner.variant_of(one) for one in visitors
+    ]
+    assert (definition.control, definition.unit) == (CONTROL, "visitor")
 
 
 def test_a_visitor_stays_in_one_arm_and_is_exposed_once_a_visit(shop: Shop) -> None:

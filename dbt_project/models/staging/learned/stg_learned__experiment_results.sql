@@ -28,6 +28,13 @@ final as (
             'has_srm_alarm': 'boolean',
             'method': 'varchar',
             'verdict': 'varchar',
+            'role': 'varchar',
+            'adjusted_p_value': 'double',
+            'variance_removed': 'double',
+            'guardrail_status': 'varchar',
+            'horizon': 'varchar',
+            'decision': 'varchar',
+            'conclusion': 'varchar',
         }
     ) }}
 

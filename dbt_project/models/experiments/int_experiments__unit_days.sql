@@ -1,0 +1,406 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='delete+insert',
+    on_schema_change='sync_all_columns',
+    unique_key=['experiment_key', 'unit_id'],
+    pre_hook=[
+        "{{ forget_if_redefined(this) }}",
+        "{{ forget_if_rebuilt(this, ref('fct_events')) }}",
+        "{{ delete_units_no_longer_exposed(this, ref('fct_exposures')) }}",
+    ],
+    post_hook="{{ mark_definitions(this) }}",
+) }}
+
+{%- set metrics = experiment_metrics() %}
+{%- set sources = experiment_sources(metrics) %}
+{%- set relations = {
+    'fct_events': ref('fct_events'), 'fct_sessions': ref('fct_sessions')
+} %}
+{%- set sessionized = ref('int_events__sessionized') %}
+{%- set arrived = ref('int_events__deduplicated') %}
+{%- set measures = [] %}
+{%- for source in sources %}
+    {%- do measures.extend(source.measures) %}
+{%- endfor %}
+{%- set timed = metrics | selectattr('kind', 'equalto', 'time_to_event')
+    | map(attribute='measure') | unique | list %}
+{%- set returns = metrics | selectattr('kind', 'equalto', 'retention') | list %}
+{%- set kinds = ['visitor'] + experiment_definitions() | map(attribute='analysed_by')
+    | reject('equalto', 'visitor') | unique | sort | list %}
+{#- What of a row an increment compares; the rest follows from it. #}
+{%- set compared = ['variant_key', 'exposed_at', 'device_class', 'channel', 'segment',
+    'is_first_day', 'fact_check'] %}
+{%- for measure in measures %}
+    {%- do compared.extend([measure, measure ~ '__before', measure ~ '__pre']) %}
+{%- endfor %}
+{%- for measure in timed %}
+    {%- do compared.extend([measure ~ '__first', measure ~ '__first__before']) %}
+{%- endfor %}
+{%- for metric in returns %}
+    {%- do compared.extend([metric.name ~ '__back', metric.name ~ '__back__before']) %}
+{%- endfor %}
+{%- set is_increment = is_incremental() and is_built_as_defined(this) %}
+{%- set may_lack = is_increment and may_hold_withdrawn(this, arrived) %}
+
+with
+
+exposures as (
+
+    select *
+    from {{ ref('fct_exposures') }}
+    where is_analysed
+
+),
+
+{% if 'person' in kinds -%}
+-- Persons change without an event of their own: what is theirs is told by a checksum.
+persons_checked as (
+
+    select
+        person_id,
+        bit_xor(hash(event_key)) as fact_check,
+    from {{ ref('fct_events') }}
+    where person_id in (select unit_id from exposures where unit_kind = 'person')
+    group by person_id
+
+),
+
+{% endif -%}
+{% if is_increment and not may_lack -%}
+keys_changed as (
+
+    select event_key
+    from {{ sessionized }}
+    where change_seq > {{ last_change_seq(this) }}
+
+),
+
+-- Also an event that was set aside, and is in fct_events no more.
+facts_changed as (
+
+    select
+        visitor_id,
+        session_id,
+    from {{ ref('fct_events') }}
+    where change_seq > {{ last_change_seq(this) }}
+
+    union all
+
+    select
+        visitor_id,
+        null as session_id,
+    from {{ arrived }}
+    where {{ is_found_by(arrived, 'event_key', 'keys_changed') }}
+
+    union all
+
+    select
+        visitor_id,
+        session_id,
+    from {{ ref('fct_sessions') }}
+    where change_seq > {{ last_change_seq(this) }}
+
+),
+
+ids_changed as (
+
+    select distinct
+        'visitor' as unit_kind,
+        visitor_id as unit_id,
+    from facts_changed
+
+    union all
+
+    select distinct
+        'session' as unit_kind,
+        session_id as unit_id,
+    from facts_changed
+
+),
+
+rows_first as (
+
+    select *
+    from {{ this }}
+    where is_first_day
+
+),
+
+-- Units of which something happened, was seen for the first time, or became another's.
+units as (
+
+    select exposures.*
+    from exposures
+    left join ids_changed
+        on
+            exposures.unit_kind = ids_changed.unit_kind
+            and exposures.unit_id = ids_changed.unit_id
+    left join rows_first
+        on
+            exposures.experiment_key = rows_first.experiment_key
+            and exposures.unit_id = rows_first.unit_id
+    {%- if 'person' in kinds %}
+    left join persons_checked
+        on exposures.unit_id = persons_checked.person_id
+    {%- endif %}
+    where
+        ids_changed.unit_id is not null
+        or rows_first.unit_id is null
+        {%- for column in
+            ['variant_key', 'exposed_at', 'device_class', 'channel', 'segment'] %}
+        or exposures.{{ column }} is distinct from rows_first.{{ column }}
+        {%- endfor %}
+        {%- if 'person' in kinds %}
+        or exposures.unit_kind = 'person'
+        and persons_checked.fact_check is distinct from rows_first.fact_check
+        {%- endif %}
+
+),
+
+{% else -%}
+units as (
+
+    select * from exposures
+
+),
+
+{% endif -%}
+{% for source in sources -%}
+{%- set relation = relations[source.model] -%}
+{{ source.model }}_of_units as (
+
+    select
+        visitor_id,
+        person_id,
+        session_id,
+        {{ source.at }} as happened_at,
+        {% for name, expression in source.measures.items() -%}
+        cast(round(({{ expression }}) * 1000) as bigint) as {{ name }},
+        {% endfor %}
+    from {{ relation }}
+    where
+        {{ source.where }}
+        {%- if is_increment and not may_lack %}
+        and (
+            {%- for kind in kinds %}
+            {{ 'or ' if not loop.first -}}
+            {{ is_found_by(
+                relation,
+                kind ~ '_id',
+                "(select unit_id as " ~ kind ~ "_id from units where unit_kind = '"
+                ~ kind ~ "')",
+            ) }}
+            {%- endfor %}
+        )
+        {%- endif %}
+
+),
+
+{% endfor -%}
+day_sums as (
+
+    -- The day of the exposure is there whatever is measured.
+    select
+        experiment_key,
+        unit_id,
+        exposure_date as metric_date,
+        false as is_before,
+        {% for measure in measures -%}
+        cast(0 as bigint) as {{ measure }},
+        {% endfor -%}
+        {% for measure in timed -%}
+        cast(null as bigint) as {{ measure }}__first,
+        {% endfor %}
+    from units
+    {%- for source in sources %}
+    {%- for kind in kinds %}
+
+    union all by name
+
+    select
+        units.experiment_key,
+        units.unit_id,
+        cast(facts.happened_at as date) as metric_date,
+        facts.happened_at < units.exposed_at as is_before,
+        {% for name in source.measures -%}
+        cast(coalesce(sum(facts.{{ name }}), 0) as bigint) as {{ name }},
+        {% if name in timed -%}
+        min(epoch_ms(facts.happened_at) - epoch_ms(units.exposed_at))
+        filter (where facts.{{ name }} > 0) as {{ name }}__first,
+        {% endif -%}
+        {% endfor %}
+    from units
+    inner join {{ source.model }}_of_units as facts
+        on
+            units.unit_id = facts.{{ kind }}_id
+            and facts.happened_at
+            >= units.exposed_at - interval '{{ var("experiment_days_before") }} days'
+    where units.unit_kind = '{{ kind }}'
+    group by 1, 2, 3, 4
+    {%- endfor %}
+    {%- endfor %}
+
+),
+
+days as (
+
+    select
+        experiment_key,
+        unit_id,
+        metric_date,
+        is_before,
+        {% for measure in measures -%}
+        cast(coalesce(sum({{ measure }}), 0) as bigint) as {{ measure }},
+        {% endfor -%}
+        {% for measure in timed -%}
+        min({{ measure }}__first) as {{ measure }}__first,
+        {% endfor %}
+    from day_sums
+    group by 1, 2, 3, 4
+
+),
+
+days_before as (
+
+    select
+        experiment_key,
+        unit_id,
+        {% for measure in measures -%}
+        cast(sum({{ measure }}) as bigint) as {{ measure }}__pre,
+        {% endfor %}
+    from days
+    where is_before
+    group by 1, 2
+
+),
+
+days_after as (
+
+    select
+        days.*,
+        {% for metric in returns -%}
+        days.metric_date - units.exposure_date
+        between {{ metric.from_day | int }} and {{ metric.to_day | int }}
+        and days.{{ metric.measure }} > 0 as {{ metric.name }}__back,
+        {% endfor -%}
+    from days
+    inner join units
+        on
+            days.experiment_key = units.experiment_key
+            and days.unit_id = units.unit_id
+    where not days.is_before
+
+),
+
+-- What the unit had come to at the end of the day, and before it.
+days_summed as (
+
+    select
+        experiment_key,
+        unit_id,
+        metric_date,
+        {% for measure in measures -%}
+        cast(sum({{ measure }}) over up_to_day as bigint) as {{ measure }},
+        cast(coalesce(sum({{ measure }}) over before_day, 0) as bigint)
+            as {{ measure }}__before,
+        {% endfor -%}
+        {% for measure in timed -%}
+        min({{ measure }}__first) over up_to_day as {{ measure }}__first,
+        min({{ measure }}__first) over before_day as {{ measure }}__first__before,
+        {% endfor -%}
+        {% for metric in returns -%}
+        cast(bool_or({{ metric.name }}__back) over up_to_day as integer)
+            as {{ metric.name }}__back,
+        cast(
+            coalesce(bool_or({{ metric.name }}__back) over before_day, false) as integer
+        ) as {{ metric.name }}__back__before,
+        {% endfor -%}
+    from days_after
+    window
+        up_to_day as (
+            partition by experiment_key, unit_id
+            order by metric_date
+            rows between unbounded preceding and current row
+        ),
+        before_day as (
+            partition by experiment_key, unit_id
+            order by metric_date
+            rows between unbounded preceding and 1 preceding
+        )
+
+),
+
+rows_now as (
+
+    select
+        units.experiment_key,
+        units.unit_id,
+        days_summed.metric_date,
+        units.variant_key,
+        units.exposed_at,
+        units.exposure_date,
+        days_summed.metric_date = units.exposure_date as is_first_day,
+        coalesce(units.device_class, 'unknown') as device_class,
+        coalesce(units.channel, 'unknown') as channel,
+        coalesce(units.segment, 'none') as segment,
+        {% if 'person' in kinds -%}
+        case
+            when
+                units.unit_kind = 'person'
+                and days_summed.metric_date = units.exposure_date
+                then persons_checked.fact_check
+        end as fact_check,
+        {%- else -%}
+        cast(null as ubigint) as fact_check,
+        {%- endif %}
+        days_summed.* exclude (experiment_key, unit_id, metric_date),
+        {% for measure in measures -%}
+        coalesce(days_before.{{ measure }}__pre, 0) as {{ measure }}__pre,
+        {% endfor -%}
+    from units
+    inner join days_summed
+        on
+            units.experiment_key = days_summed.experiment_key
+            and units.unit_id = days_summed.unit_id
+    left join days_before
+        on
+            units.experiment_key = days_before.experiment_key
+            and units.unit_id = days_before.unit_id
+    {%- if 'person' in kinds %}
+    left join persons_checked
+        on units.unit_id = persons_checked.person_id
+    {%- endif %}
+
+),
+
+final as (
+
+    select
+        rows_now.*,
+        {% if is_increment -%}
+        -- A row that stays as it was keeps its number: what is made of a day is made
+        -- anew where one of its rows has changed.
+        case
+            when
+                before.unit_id is not null
+                {%- for column in compared %}
+                and rows_now.{{ column }} is not distinct from before.{{ column }}
+                {%- endfor %}
+                then before.change_seq
+            else (select max(change_seq) from {{ ref('fct_events') }})
+        end as change_seq,
+        {%- else -%}
+        (select max(change_seq) from {{ ref('fct_events') }}) as change_seq,
+        {%- endif %}
+    from rows_now
+    {%- if is_increment %}
+    left join {{ this }} as before
+        on
+            rows_now.experiment_key = before.experiment_key
+            and rows_now.unit_id = before.unit_id
+            and rows_now.metric_date = before.metric_date
+    {%- endif %}
+
+)
+
+select * from final

@@ -1,0 +1,77 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    on_schema_change='fail',
+    pre_hook=[
+        "{{ forget_if_redefined(this) }}",
+        "{{ delete_changed_days(this, ref('int_experiments__unit_days')) }}",
+    ],
+    post_hook="{{ mark_definitions(this) }}",
+) }}
+
+{%- set metrics = experiment_metrics() | selectattr('kind', 'equalto', 'quantile') | list %}
+{%- set unit_days = ref('int_experiments__unit_days') %}
+
+with
+
+unit_days as (
+
+    select
+        *,
+        count(*) over (partition by metric_date) as row_count,
+    from {{ unit_days }}
+    {%- if is_incremental() %}
+    where metric_date in (
+        select unnest(list(metric_date)) from {{ days_that_differ(this, unit_days) }}
+    )
+    {%- endif %}
+
+),
+
+-- A unit leaves the value that it had before the day and is counted at that of its end.
+moves as (
+
+    {%- for metric in metrics %}
+    {%- set step = (metric.step * 1000) | round | int %}
+    {%- for moment, count in [(false, 1), (true, -1)] %}
+    select
+        experiment_key,
+        variant_key,
+        metric_date,
+        row_count,
+        '{{ metric.name }}' as metric_name,
+        cast(
+            round(({{ experiment_value(metric, before=moment) }}) / {{ step }}) as bigint
+        ) * {{ step }} as value_thousandths,
+        {{ count }} as unit_count,
+    from unit_days
+    {%- if moment %}
+    where not is_first_day
+    {%- endif %}
+
+    union all
+    {% endfor %}
+    {%- endfor %}
+    select
+        null, null, null, null, null, null, null,
+    where false
+
+),
+
+final as (
+
+    select
+        experiment_key,
+        variant_key,
+        metric_name,
+        metric_date,
+        value_thousandths,
+        max(row_count) as row_count,
+        cast(sum(unit_count) as bigint) as unit_count,
+        (select max(change_seq) from {{ unit_days }}) as change_seq,
+    from moves
+    group by experiment_key, variant_key, metric_name, metric_date, value_thousandths
+
+)
+
+select * from final
