@@ -12,10 +12,10 @@ pseudonyms: the same people are in the same arms and mean to do the same every t
 go by live features, which are late on a busy machine; so everybody comes twice. On the
 first visit they see a slot that does not count, and become known; the live processor
 catches up; on the second they see the one that counts. Among those who do not care lists
-change nothing, so what they buy is always the same. Among those who care, with some 130
-people an arm, personal lists raise the share who use the cart by some 29 points with a
-standard error of 6, and conversion by 23 with one of 5: a sign that does not come by
-chance. The truth is asked for within four standard errors, beyond which an estimate
+change nothing, so what they buy is always the same. Among those who care, with some 190
+people an arm, personal lists raise the share who use the cart by 22 points or more with a
+standard error of 4.7, and conversion by 17 or more with one of 4.4: a sign that does not
+come by chance. The truth is asked for within four standard errors, beyond which an estimate
 without bias lies once in 16,000 times.
 """
 
@@ -40,7 +40,7 @@ from tests.running_collector import running_collector, running_decisions
 pytestmark = pytest.mark.services  # minutes, and three servers
 
 SHOP_SEED = 3
-CARING, CARE = 420, 4
+CARING, CARE = 600, 4
 INDIFFERENT = 230
 _PATIENCE_SECONDS = 120.0
 
@@ -296,7 +296,9 @@ def test_the_worth_of_personal_answers_is_recovered_where_people_care(
     row = _result(loop, "caring", metric)
     true_effect = _true_effect(loop, loop.caring, metric)
     standard_error = (row["ci_high"] - row["ci_low"]) / (2 * 1.96)
-    assert true_effect > 3 * standard_error, "the lists fit no better: nothing to find"
+    assert true_effect > 2.5 * standard_error, (
+        "the lists fit no better: nothing to find"
+    )
     assert row["ci_low"] > 0
     assert abs(row["estimate"] - true_effect) < 4 * standard_error
 
