@@ -216,7 +216,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     },
     "fct_experiment_values": {
         **_columns("experiment_key variant_key metric_name", _TEXT),
-        "value": _REAL,
+        "unit_value": _REAL,
         "unit_count": _LONG,
     },
     "fct_experiment_results": {
@@ -758,7 +758,7 @@ def release_tables() -> Tables:
                 "experiment_key": "exp-1",
                 "variant_key": variant,
                 "metric_name": "engaged_seconds_p90",
-                "value": 20.0,
+                "unit_value": 20.0,
                 "unit_count": 1,
             }
             for variant in ("treatment", "control")

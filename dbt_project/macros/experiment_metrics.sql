@@ -87,3 +87,56 @@
         {{ metric.measure }}{{ end }}
     {%- endif -%}
 {%- endmacro %}
+
+{# A quantile's value, rounded to its step, in thousandths. #}
+{% macro experiment_value_step(metric, before=false) -%}
+    {%- set step = (metric.step * 1000) | round | int -%}
+    cast(round(({{ experiment_value(metric, before) }}) / {{ step }}) as bigint) * {{ step }}
+{%- endmacro %}
+
+{#
+    The columns of int_experiments__unit_days beyond a unit's own: `measures`, `timed` (of
+    which the first is kept), `returns` (metrics of retention), and `of_day`, all that a
+    day has of them.
+#}
+{% macro experiment_day_columns(metrics, sources) -%}
+    {%- set measures = [] -%}
+    {%- for source in sources -%}
+        {%- do measures.extend(source.measures) -%}
+    {%- endfor -%}
+    {%- set timed = metrics | selectattr('kind', 'equalto', 'time_to_event')
+        | map(attribute='measure') | unique | list -%}
+    {%- set returns = metrics | selectattr('kind', 'equalto', 'retention') | list -%}
+    {%- set of_day = [] -%}
+    {%- for name in measures + (timed | map('string') | list) -%}
+        {%- set column = name ~ '__first' if loop.index0 >= measures | length else name -%}
+        {%- do of_day.extend([column, column ~ '__before']) -%}
+    {%- endfor -%}
+    {%- for metric in returns -%}
+        {%- do of_day.extend([metric.name ~ '__back', metric.name ~ '__back__before']) -%}
+    {%- endfor -%}
+    {{ return({
+        'measures': measures, 'timed': timed, 'returns': returns, 'of_day': of_day
+    }) }}
+{%- endmacro %}
+
+{# By whose ids facts are found: visitors in any case, others where a definition says so. #}
+{% macro experiment_unit_kinds() -%}
+    {{ return(['visitor'] + experiment_definitions() | map(attribute='analysed_by')
+        | reject('equalto', 'visitor') | unique | sort | list) }}
+{%- endmacro %}
+
+{# Whether a row of facts is of a unit in `units`. #}
+{% macro is_of_units(relation, kinds) -%}
+    (
+        {%- for kind in kinds %}
+        {{ 'or ' if not loop.first -}}
+        {{ is_found_by(
+            relation,
+            kind ~ '_id',
+            "(select unit_id as " ~ kind ~ "_id from units where unit_kind = '"
+            ~ kind ~ "')",
+        ) }}
+        {%- endfor %}
+    )
+{%- endmacro %}

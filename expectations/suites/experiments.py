@@ -101,8 +101,8 @@ EXPERIMENT_SUITES = (
     Suite(
         "fct_experiment_values",
         (
-            *(not_null(column) for column in (*_ARMS, "value")),
-            unique_together(*_ARMS, "value"),
+            *(not_null(column) for column in (*_ARMS, "unit_value")),
+            unique_together(*_ARMS, "unit_value"),
             between("unit_count", 1),
         ),
     ),

@@ -269,7 +269,11 @@ def homogeneity_p_value(arms: Sequence[SufficientStatistics]) -> float | None:
 
 METHODS: Mapping[str, Method] = {
     "mean": compare_means,
+    "count": compare_means,
+    "revenue": compare_means,
+    "time_to_event": compare_means,
     "proportion": compare_proportions,
+    "retention": compare_proportions,
 }
 """The seam for what comes later: a metric kind and the function that compares it."""
 

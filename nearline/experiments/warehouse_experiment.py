@@ -33,6 +33,7 @@ from nearline.experiments.definitions import ExperimentDefinition, Phase
 from nearline.experiments.estimators import Layout
 from nearline.experiments.expressions import MetricKind
 from nearline.experiments.findings import Finding
+from nearline.experiments.guardrails import GuardrailStatus
 from nearline.experiments.inference import FixedHorizon, Horizon, homogeneity_p_value
 from nearline.experiments.metrics import ExperimentMetric, WarehouseKind
 from nearline.experiments.sequential import (
@@ -256,7 +257,7 @@ def read_tables(
         lambda: defaultdict(lambda: defaultdict(list))
     )
     for key, metric, variant, value, count in connection.execute(
-        "select experiment_key, metric_name, variant_key, value, unit_count "
+        "select experiment_key, metric_name, variant_key, unit_value, unit_count "
         f"from {relation('fct_experiment_values')} order by all"
     ).fetchall():
         values[key][metric][variant].append((value, count))
@@ -700,7 +701,7 @@ def _wait_for_the_end(
     answered: Answer,
     now: datetime,
 ) -> Conclusion:
-    """With one planned look, an earlier one concludes nothing but harm to the data."""
+    """With one planned look, an earlier one concludes nothing, but tells of harm."""
     if definition.horizon != "fixed" or answered.findings:
         return conclusion
     units = sum(count or 0 for count in answered.unit_counts.values())
@@ -709,8 +710,10 @@ def _wait_for_the_end(
         until.append(f"there are {definition.planned_units:,} units (now {units:,})")
     if definition.stops_at is not None and now < definition.stops_at:
         until.append(f"{definition.stops_at:%Y-%m-%d}")
-    unhealthy = any(check.status is Status.ALARM for check in answered.checks)
-    if not until or unhealthy:
+    is_harmed = any(
+        one.guardrail is GuardrailStatus.BROKEN for one in answered.results
+    ) or any(check.status is Status.ALARM for check in answered.checks)
+    if not until or is_harmed:
         return conclusion
     return Conclusion(
         Decision.KEEP_RUNNING,

@@ -62,7 +62,7 @@ FACTS_AND_MEASURES = (
     ),
     PublishedTable(
         "fct_experiment_values",
-        ("experiment_key", "variant_key", "metric_name", "value"),
+        ("experiment_key", "variant_key", "metric_name", "unit_value"),
     ),
     PublishedTable(
         "fct_experiment_results", ("experiment_key", "metric_name", "variant_key")

@@ -7,13 +7,19 @@ import sys
 from pathlib import Path
 
 import duckdb
-import pyarrow.parquet as pq
 import pytest
 
-from nearline.experiments import ExperimentResult, write_results
+from nearline.experiments import ExperimentResult
+from nearline.experiments.warehouse_results import write_warehouse_results
 from tests.pipeline import ROOT, Home, simulate
 
 DBT = Path(sys.executable).with_name("dbt")
+TABLES = (
+    "fct_experiment_metrics",
+    "fct_experiment_days",
+    "fct_experiment_segments",
+    "fct_experiment_values",
+)
 
 
 @pytest.fixture(scope="module", params=[0.9, 0.0, -0.7])
@@ -35,7 +41,7 @@ def recovered(
             str(DBT),
             "run",
             "--select",
-            "+fct_experiment_metrics",
+            *(f"+{table}" for table in TABLES),
             "--target-path",
             str(out / "target"),
             "--log-path",
@@ -47,9 +53,9 @@ def recovered(
         capture_output=True,
     )
     with duckdb.connect(str(home.settings.warehouse), read_only=True) as warehouse:
-        metrics = warehouse.sql("select * from fct_experiment_metrics").to_arrow_table()
-    pq.write_table(metrics, out / "metrics.parquet")
-    results = write_results(out / "metrics.parquet", out / "results.parquet")
+        results = write_warehouse_results(
+            warehouse, ROOT / "dbt_project", {}, None, out / "results.parquet"
+        )
     conversion = next(r for r in results if r.metric_name == "conversion")
     return effect, conversion, truth["true_effect"]
 

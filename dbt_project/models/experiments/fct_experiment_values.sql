@@ -12,7 +12,7 @@ final as (
         experiment_key,
         variant_key,
         metric_name,
-        value_thousandths / 1e3 as value,
+        value_thousandths / 1e3 as unit_value,
         cast(sum(unit_count) as bigint) as unit_count,
     from value_counts
     group by experiment_key, variant_key, metric_name, value_thousandths

@@ -18,27 +18,11 @@
 } %}
 {%- set sessionized = ref('int_events__sessionized') %}
 {%- set arrived = ref('int_events__deduplicated') %}
-{%- set measures = [] %}
-{%- for source in sources %}
-    {%- do measures.extend(source.measures) %}
-{%- endfor %}
-{%- set timed = metrics | selectattr('kind', 'equalto', 'time_to_event')
-    | map(attribute='measure') | unique | list %}
-{%- set returns = metrics | selectattr('kind', 'equalto', 'retention') | list %}
-{%- set kinds = ['visitor'] + experiment_definitions() | map(attribute='analysed_by')
-    | reject('equalto', 'visitor') | unique | sort | list %}
+{%- set columns = experiment_day_columns(metrics, sources) %}
+{%- set measures, timed, returns = columns.measures, columns.timed, columns.returns %}
+{%- set kinds = experiment_unit_kinds() %}
 {#- What of a row an increment compares; the rest follows from it. #}
-{%- set compared = ['variant_key', 'exposed_at', 'device_class', 'channel', 'segment',
-    'is_first_day', 'fact_check'] %}
-{%- for measure in measures %}
-    {%- do compared.extend([measure, measure ~ '__before', measure ~ '__pre']) %}
-{%- endfor %}
-{%- for measure in timed %}
-    {%- do compared.extend([measure ~ '__first', measure ~ '__first__before']) %}
-{%- endfor %}
-{%- for metric in returns %}
-    {%- do compared.extend([metric.name ~ '__back', metric.name ~ '__back__before']) %}
-{%- endfor %}
+{%- set of_unit = ['variant_key', 'exposed_at', 'device_class', 'channel', 'segment'] %}
 {%- set is_increment = is_incremental() and is_built_as_defined(this) %}
 {%- set may_lack = is_increment and may_hold_withdrawn(this, arrived) %}
 
@@ -46,7 +30,16 @@ with
 
 exposures as (
 
-    select *
+    select
+        experiment_key,
+        unit_id,
+        unit_kind,
+        variant_key,
+        exposed_at,
+        exposure_date,
+        coalesce(device_class, 'unknown') as device_class,
+        coalesce(channel, 'unknown') as channel,
+        coalesce(segment, 'none') as segment,
     from {{ ref('fct_exposures') }}
     where is_analysed
 
@@ -146,8 +139,7 @@ units as (
     where
         ids_changed.unit_id is not null
         or rows_first.unit_id is null
-        {%- for column in
-            ['variant_key', 'exposed_at', 'device_class', 'channel', 'segment'] %}
+        {%- for column in of_unit %}
         or exposures.{{ column }} is distinct from rows_first.{{ column }}
         {%- endfor %}
         {%- if 'person' in kinds %}
@@ -166,7 +158,6 @@ units as (
 
 {% endif -%}
 {% for source in sources -%}
-{%- set relation = relations[source.model] -%}
 {{ source.model }}_of_units as (
 
     select
@@ -177,21 +168,11 @@ units as (
         {% for name, expression in source.measures.items() -%}
         cast(round(({{ expression }}) * 1000) as bigint) as {{ name }},
         {% endfor %}
-    from {{ relation }}
+    from {{ relations[source.model] }}
     where
         {{ source.where }}
         {%- if is_increment and not may_lack %}
-        and (
-            {%- for kind in kinds %}
-            {{ 'or ' if not loop.first -}}
-            {{ is_found_by(
-                relation,
-                kind ~ '_id',
-                "(select unit_id as " ~ kind ~ "_id from units where unit_kind = '"
-                ~ kind ~ "')",
-            ) }}
-            {%- endfor %}
-        )
+        and {{ is_of_units(relations[source.model], kinds) }}
         {%- endif %}
 
 ),
@@ -340,9 +321,9 @@ rows_now as (
         units.exposed_at,
         units.exposure_date,
         days_summed.metric_date = units.exposure_date as is_first_day,
-        coalesce(units.device_class, 'unknown') as device_class,
-        coalesce(units.channel, 'unknown') as channel,
-        coalesce(units.segment, 'none') as segment,
+        units.device_class,
+        units.channel,
+        units.segment,
         {% if 'person' in kinds -%}
         case
             when
@@ -353,7 +334,9 @@ rows_now as (
         {%- else -%}
         cast(null as ubigint) as fact_check,
         {%- endif %}
-        days_summed.* exclude (experiment_key, unit_id, metric_date),
+        {% for column in columns.of_day -%}
+        days_summed.{{ column }},
+        {% endfor -%}
         {% for measure in measures -%}
         coalesce(days_before.{{ measure }}__pre, 0) as {{ measure }}__pre,
         {% endfor -%}
@@ -383,8 +366,12 @@ final as (
         case
             when
                 before.unit_id is not null
-                {%- for column in compared %}
+                {%- for column in of_unit + ['is_first_day', 'fact_check']
+                    + columns.of_day %}
                 and rows_now.{{ column }} is not distinct from before.{{ column }}
+                {%- endfor %}
+                {%- for column in measures %}
+                and rows_now.{{ column }}__pre is not distinct from before.{{ column }}__pre
                 {%- endfor %}
                 then before.change_seq
             else (select max(change_seq) from {{ ref('fct_events') }})

@@ -9,7 +9,8 @@
     post_hook="{{ mark_definitions(this) }}",
 ) }}
 
-{%- set metrics = experiment_metrics() | selectattr('kind', 'equalto', 'quantile') | list %}
+{%- set metrics = experiment_metrics()
+    | selectattr('kind', 'equalto', 'quantile') | list %}
 {%- set unit_days = ref('int_experiments__unit_days') %}
 
 with
@@ -31,29 +32,43 @@ unit_days as (
 -- A unit leaves the value that it had before the day and is counted at that of its end.
 moves as (
 
-    {%- for metric in metrics %}
-    {%- set step = (metric.step * 1000) | round | int %}
-    {%- for moment, count in [(false, 1), (true, -1)] %}
+    {% for metric in metrics -%}
     select
         experiment_key,
         variant_key,
         metric_date,
         row_count,
         '{{ metric.name }}' as metric_name,
-        cast(
-            round(({{ experiment_value(metric, before=moment) }}) / {{ step }}) as bigint
-        ) * {{ step }} as value_thousandths,
-        {{ count }} as unit_count,
+        {{ experiment_value_step(metric) }} as value_thousandths,
+        1 as unit_count,
     from unit_days
-    {%- if moment %}
-    where not is_first_day
-    {%- endif %}
 
     union all
-    {% endfor %}
-    {%- endfor %}
+
     select
-        null, null, null, null, null, null, null,
+        experiment_key,
+        variant_key,
+        metric_date,
+        row_count,
+        '{{ metric.name }}' as metric_name,
+        {{ experiment_value_step(metric, before=true) }} as value_thousandths,
+        -1 as unit_count,
+    from unit_days
+    where not is_first_day
+
+    union all
+
+    {% endfor -%}
+    -- A project without a quantile moves nobody.
+    select
+        experiment_key,
+        variant_key,
+        metric_date,
+        row_count,
+        null as metric_name,
+        null as value_thousandths,
+        0 as unit_count,
+    from unit_days
     where false
 
 ),

@@ -197,6 +197,23 @@ def test_one_planned_look_is_not_taken_before_its_time(
     assert at_end.conclusion.decision is Decision.SHIP
 
 
+def test_harm_to_a_guardrail_is_told_before_the_end() -> None:
+    rng = np.random.default_rng(8)
+    arms = {"a": draw_units(rng, 3000), "b": draw_units(rng, 3000, lift=-0.5)}
+    phase = replace(definition().phases[0], metrics=(), guardrails={"a_visit": 0.01})
+    running = definition(
+        primary="bought",
+        phases=(replace(phase, primary_metric="bought"),),
+        starts_at=datetime(2026, 9, 1, tzinfo=UTC),
+        stops_at=datetime(2026, 9, 15, tzinfo=UTC),
+    )
+
+    found = ask(tables_of(arms, (MEAN, RATIO, BOUGHT)), running)
+
+    assert found.conclusion.decision is Decision.STOP
+    assert "guardrail a_visit is worse" in found.conclusion.sentence
+
+
 @pytest.mark.parametrize(("planned", "is_early"), [(10_000, True), (3_000, False)])
 def test_planned_looks_open_with_their_share_of_the_units(
     arms: Mapping[str, Units], planned: int, is_early: bool
