@@ -5,6 +5,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import click
 from click.testing import CliRunner
 
 from nearline.experiments.analysis import ArmResult
@@ -49,7 +50,10 @@ def test_every_kind_of_metric_is_described() -> None:
 def test_every_option_is_described() -> None:
     explained = set(re.findall(r"--[a-z-]+", GUIDE))
     options = {
-        name for option in experiment.commands["analyze"].params for name in option.opts
+        name
+        for parameter in experiment.commands["analyze"].params
+        if isinstance(parameter, click.Option)
+        for name in parameter.opts
     }
     assert options <= explained
 
