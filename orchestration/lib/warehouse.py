@@ -57,7 +57,9 @@ def prepare_manifest() -> Path:
     """
     os.environ["NEARLINE_HOME"] = str(load_settings().home)
     # dbt runs in the project's folder: a relative path would be another one there.
-    os.environ["NEARLINE_EXPERIMENTS"] = str(load_settings().experiment_folder.absolute())
+    os.environ["NEARLINE_EXPERIMENTS"] = str(
+        load_settings().experiment_folder.absolute()
+    )
     manifest = DBT_PROJECT.manifest_path
     if not manifest.exists() or manifest.stat().st_mtime < _newest_source():
         load_settings().home.mkdir(parents=True, exist_ok=True)
