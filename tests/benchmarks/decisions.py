@@ -55,8 +55,9 @@ _WHOLE = b'"fallback":null'
 _POLICIES = """
 version: 1
 slots:
-  home_carousel: { kind: items, count: 8, policies: [carousel] }
+  home_carousel: { kind: items, count: 8, policies: [beside_the_cart, carousel] }
 policies:
+  beside_the_cart: { trigger: cart_left }
   carousel:
     when: page_view_count_30d > 0 or cart_item_count > 0
     needs: [personalization]
@@ -67,6 +68,12 @@ policies:
         as_is: { share: 0.5 }
         more_alike: { share: 0.5, list: { relevance_share: 0.9 } }
     list: { exploration_share: 0.05, relevance_share: 0.8, most_per_brand: 4 }
+"""
+_TRIGGERS = """
+triggers:
+  cart_left:
+    like: cart_left
+    deliver: [{ to: block, slot: home_carousel, content: beside_the_cart }]
 """
 _FLOOR_APP = """
 import os
@@ -126,6 +133,14 @@ def measure(folder: Path, seconds: float) -> str:
         _train(settings)
         settings.home.joinpath("policies").mkdir()
         settings.home.joinpath("policies", "shop.yml").write_text(_POLICIES)
+        settings.home.joinpath("triggers").mkdir()
+        settings.home.joinpath("triggers", "shop.yml").write_text(_TRIGGERS)
+        subprocess.run(
+            [NEARLINE, "triggers", "run", "--until-idle"],
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
         settings.home.joinpath("applications.json").write_text(
             json.dumps({"applications": [_application()]})
         )
@@ -431,11 +446,11 @@ def _report(
 Written by `python -m tests.benchmarks.decisions`, on {datetime.now(UTC):%Y-%m-%d};
 {describe_machine()}; {os.getloadavg()[0]:.0f} processes waiting for its cores at the end.
 
-`/v1/decide` for one carousel of 8 of {ITEMS:,} items: features from Redis, a condition, a
-hold-out, an experiment, all sources of candidates, order, diversity, exploration, and a
-record in the log. {WORKERS} workers; clients, Redis and log on the same machine. Beside it
-the floor: a bare ASGI application on the same server with one `HMGET` of the same fields
-and one product of {ITEMS:,} x 64 numbers with 64.
+`/v1/decide` for one carousel of 8 of {ITEMS:,} items: features from Redis, a trigger, a
+condition, a hold-out, an experiment, all sources of candidates, order, diversity,
+exploration, and a record in the log. {WORKERS} workers; clients, Redis and log on the
+same machine. Beside it the floor: a bare ASGI application on the same server with one
+`HMGET` of the same fields and one product of {ITEMS:,} x 64 numbers with 64.
 
 Peak: whole answers to {CONNECTIONS} connections that ask as soon as they are answered.
 Milliseconds at half of each one's own peak for {seconds:.0f} s, requests due at random
