@@ -1,5 +1,6 @@
 """Whom the shop's pages ask, and what is said where something is missing."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from nearline.decisions.vocabulary import known_names
 from nearline.demo_shop.deciding import asked_at, follow_demo_policies, missing_parts
 from nearline.errors import InputError
 from nearline.settings import Settings
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def test_an_empty_home_is_told_all_that_it_takes(tmp_path: Path) -> None:
@@ -38,7 +41,7 @@ def test_the_shops_policies_can_be_served_and_fill_the_shipped_slots(
     assert followed.policies is not None
     names = known_names(settings.dbt_project)
     found = read_policies(files_of(followed.policies), names)
-    assert set(found.slots) == set(load_policies(settings).slots)
+    assert set(found.slots) == set(load_policies(settings, NOON).slots)
 
 
 def test_policies_of_the_home_come_first(tmp_path: Path) -> None:
