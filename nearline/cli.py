@@ -127,9 +127,10 @@ def print_json(value: Any) -> None:
 def main() -> None:
     """Runs the command line; a known failure is one line and its exit code."""
     try:
-        group(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        # Commands give nothing back; what comes is the code of an Exit that was raised.
+        code = group(standalone_mode=False)
+        if code:
+            sys.exit(code)
     except click.ClickException as problem:
         problem.show()
         sys.exit(problem.exit_code)

@@ -151,6 +151,15 @@ def test_a_known_failure_is_one_line_and_its_exit_code(
     assert says in line
 
 
+def test_a_command_that_prints_what_is_wrong_ends_with_its_exit_code(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "shop.yml").write_text("version: 9")
+    done = _nearline(tmp_path / "home", "policy", "check", str(tmp_path / "shop.yml"))
+    assert done.returncode == 2
+    assert "shop.yml: version" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("arguments", [["bogus"], ["ingest"], ["ingest", "x", "--no"]])
 def test_a_command_used_wrongly_points_to_its_help(
     tmp_path: Path, arguments: list[str]
