@@ -94,6 +94,9 @@ def serve(settings: Settings, app: str, host: str, port: int, workers: int) -> N
     if workers > 1:
         os.environ.setdefault(_METRICS_FOLDER, _empty_metrics_folder(settings, port))
     os.environ["NEARLINE_HOME"] = str(settings.home)
+    # Small products on several threads, in each of several workers, wait for one another
+    # longer than they take.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from granian import Granian
     from granian.constants import Interfaces
 
