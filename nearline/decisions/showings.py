@@ -10,12 +10,13 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from uuid import uuid4
 
 from nearline.decisions.caps import MOST_DAYS, Capped, Shown, period_ms
-from nearline.log.sqlite_connection import SqliteConnection
+from nearline.log.sqlite_connection import SqliteConnection, use_wal
 from nearline.settings import Settings
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ class SqliteShowings:
     def __init__(self, path: Path, wait_seconds: float = _WAIT_SECONDS) -> None:
         self._lock = threading.Lock()
         self._path = path
-        self._connection = SqliteConnection(path, wait_seconds, _prepare)
+        self._connection = SqliteConnection(
+            path, wait_seconds, partial(_prepare, wait_seconds=wait_seconds)
+        )
 
     def read(self, visitor_id: str, after: int) -> Shown:
         with self._lock, self._connection.opened() as connection:
@@ -228,8 +231,8 @@ def _shown(connection: sqlite3.Connection, visitor_id: str, after: int) -> Shown
     return Shown(moments)
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    connection.execute("pragma journal_mode = wal")
+def _prepare(connection: sqlite3.Connection, wait_seconds: float) -> None:
+    use_wal(connection, wait_seconds)
     # Outlives each process; a power cut may lose the last moment's counts, no more.
     connection.execute("pragma synchronous = normal")
     connection.execute("pragma secure_delete = on")

@@ -1,9 +1,12 @@
 """A connection to one SQLite file that opens at first use and anew after a failure."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_PAUSE_SECONDS = 0.01
 
 
 class SqliteConnection:
@@ -59,3 +62,23 @@ class SqliteConnection:
             connection.close()
             raise
         return connection
+
+
+def use_wal(connection: sqlite3.Connection, timeout_seconds: float) -> None:
+    """Write-ahead logging, from now on and for all: readers and a writer do not wait for
+    each other. Of processes that make a new file at once, SQLite refuses all but one here
+    without waiting.
+
+    Raises:
+        sqlite3.Error: the file cannot be used, or not within the time.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError as problem:
+            busy = problem.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)

@@ -15,12 +15,11 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from nearline.log.protocol import LogRecord, LogUnavailableError, NewRecord
-from nearline.log.sqlite_connection import SqliteConnection
+from nearline.log.sqlite_connection import SqliteConnection, use_wal
 
 _PARTITION = 0
 _MOST_APPENDS_TOGETHER = 256
 _MOST_REMOVED_TOGETHER = 10_000
-_PAUSE_SECONDS = 0.01
 
 # `autoincrement` never gives an offset twice, even after retention removed the newest.
 _TABLES = """
@@ -174,20 +173,6 @@ class SqliteLog:
             ) from problem
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        self._use_wal(connection)
+        use_wal(connection, self._timeout_seconds)
         connection.execute("pragma synchronous = full")
         connection.executescript(_TABLES)
-
-    def _use_wal(self, connection: sqlite3.Connection) -> None:
-        """Of processes that make a new file at once, SQLite refuses all but one here
-        without waiting."""
-        deadline = time.monotonic() + self._timeout_seconds
-        while True:
-            try:
-                connection.execute("pragma journal_mode = wal")
-                return
-            except sqlite3.OperationalError as problem:
-                busy = problem.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() > deadline:
-                    raise
-                time.sleep(_PAUSE_SECONDS)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nearline.errors import NearlineError
+from nearline.log.sqlite_connection import use_wal
 from nearline.settings import Settings
 from nearline.triggers.machine import Armed, Fact, Mark, Past
 
@@ -130,7 +131,7 @@ def connect(path: Path, *, timeout_seconds: float = 20) -> sqlite3.Connection:
         path, timeout=timeout_seconds, isolation_level=None, check_same_thread=False
     )
     try:
-        connection.execute("pragma journal_mode = wal")
+        use_wal(connection, timeout_seconds)
         connection.execute("pragma synchronous = full")
         # Overwrites what is deleted: erased means gone from the file, too.
         connection.execute("pragma secure_delete = on")
