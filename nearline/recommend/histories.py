@@ -159,7 +159,7 @@ def weighted_matrix(histories: Histories, item_count: int, decay: float) -> "csr
 def weigh_rows(histories: Histories, matrix: "csr_array", decay: float) -> "Scores":
     """Histories x columns: the sum of the rows of a history's items, each weighed as in
     `weighted_matrix`."""
-    if len(histories) > 1:
+    if len(histories) != 1:
         weights = weighted_matrix(histories, matrix.shape[0], decay)
         summed: Scores = (weights @ matrix).toarray()
         return summed

@@ -5,6 +5,7 @@ from math import log, sqrt
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from nearline.errors import InputError
 from nearline.recommend.histories import (
@@ -12,6 +13,7 @@ from nearline.recommend.histories import (
     histories_of,
     interaction_matrix,
     next_items,
+    weigh_rows,
     weighted_matrix,
 )
 from nearline.recommend.interactions import Interactions
@@ -325,3 +327,25 @@ def test_a_blend_prefers_what_predicts_over_what_does_not() -> None:
     assert model.weights.get("popularity", 0) <= 0.2
     assert sum(model.weights.values()) == pytest.approx(1)
     assert int(model.score(history(3, 4))[0].argmax()) == 5
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_weighed_rows_are_those_of_the_matrices_for_any_number_of_histories(
+    count: int,
+) -> None:
+    rng = np.random.default_rng(6)
+    matrix = csr_array(np.where(rng.random((30, 12)) < 0.3, rng.random((30, 12)), 0))
+    items = rng.integers(0, 30, 24).astype(np.int32)
+    starts = np.arange(count) * 8
+    histories = Histories(items, starts, starts + 8)
+
+    found = weigh_rows(histories, matrix.astype(np.float32), 0.7)
+
+    expected = np.zeros((count, 12))
+    for row in range(count):
+        taken = items[starts[row] : starts[row] + 8].tolist()
+        for lag, item in enumerate(reversed(taken)):
+            if item not in taken[len(taken) - lag :]:
+                expected[row] += 0.7**lag * matrix.toarray()[item]
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
