@@ -42,6 +42,19 @@
     {%- endif -%}
 {%- endmacro %}
 
+{# A unit's rows of the days to make, each with the number of its day's rows. #}
+{% macro unit_days_to_make(relation, days) -%}
+    select
+        *,
+        count(*) over (partition by metric_date) as row_count,
+    from {{ days }}
+    {%- if is_incremental() %}
+    where metric_date in (
+        select unnest(list(metric_date)) from {{ days_that_differ(relation, days) }}
+    )
+    {%- endif %}
+{%- endmacro %}
+
 {# Days whose number of rows is another; after delete_changed_days, those to make. #}
 {% macro days_that_differ(relation, days) -%}
     (

@@ -23,15 +23,7 @@ with
 
 unit_days as (
 
-    select
-        *,
-        count(*) over (partition by metric_date) as row_count,
-    from {{ unit_days }}
-    {%- if is_incremental() %}
-    where metric_date in (
-        select unnest(list(metric_date)) from {{ days_that_differ(this, unit_days) }}
-    )
-    {%- endif %}
+    {{ unit_days_to_make(this, unit_days) }}
 
 ),
 
