@@ -4,12 +4,12 @@ Belongs here: the models that the OpenAPI document is made from, and the same as
 values. Answers are not validated on their way out; a test holds them to the models.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nearline.decisions.deciding import Choice
+from nearline.decisions.deciding import Choice, ShownItem
 from nearline.decisions.decision_events import models_of
 from nearline.decisions.service import Decided, Decision
 from nearline.decisions.vocabulary import SERVICE
@@ -277,33 +277,10 @@ def score_answer(scores: Mapping[str, Score]) -> dict[str, Any]:
 def slot_answer(decision: Decision) -> dict[str, Any]:
     """What one slot shows."""
     choice = decision.choice
-    block, message = choice.block, choice.message
+    message = choice.message
     return {
         "decision_id": decision.decision_id,
-        "content": {
-            "kind": kind_of(choice),
-            "block": None if block is None else block.name,
-            "content": {} if block is None else dict(block.content),
-            "items": [
-                {
-                    "item_id": item.item_id,
-                    "reason": item.reason,
-                    "sources": list(item.sources),
-                    "score": item.score,
-                    "probability": item.probability,
-                    "place_probability": item.place_probability,
-                    "is_explored": item.is_explored,
-                }
-                for item in choice.items
-            ],
-        },
-        "reason": choice.reason,
-        "answer": choice.outcome,
-        "fallback": choice.fallback,
-        "policy": choice.policy,
-        "policy_version": choice.policy_version,
-        "arms": dict(choice.arms),
-        "hold_out": choice.is_held_out,
+        **choice_answer(choice, _item_with_odds),
         "probability": choice.probability,
         "is_explored": choice.is_explored,
         "trigger": None if message is None else message.trigger,
@@ -315,11 +292,52 @@ def slot_answer(decision: Decision) -> dict[str, Any]:
             "expires_at": written(milliseconds(message.expires_at)),
         },
         "learnt": choice.learnt,
+    }
+
+
+def choice_answer(
+    choice: Choice, item_answer: Callable[[ShownItem], dict[str, Any]]
+) -> dict[str, Any]:
+    """What is said of a choice, whoever it is for."""
+    block = choice.block
+    return {
+        "content": {
+            "kind": _kind_of(choice),
+            "block": None if block is None else block.name,
+            "content": {} if block is None else dict(block.content),
+            "items": [item_answer(item) for item in choice.items],
+        },
+        "reason": choice.reason,
+        "answer": choice.outcome,
+        "fallback": choice.fallback,
+        "policy": choice.policy,
+        "policy_version": choice.policy_version,
+        "arms": dict(choice.arms),
+        "hold_out": choice.is_held_out,
         "models": models_of(choice),
     }
 
 
-def kind_of(choice: Choice) -> str:
+def item_answer(item: ShownItem) -> dict[str, Any]:
+    """An item in its place, without odds."""
+    return {
+        "item_id": item.item_id,
+        "reason": item.reason,
+        "sources": list(item.sources),
+    }
+
+
+def _item_with_odds(item: ShownItem) -> dict[str, Any]:
+    return {
+        **item_answer(item),
+        "score": item.score,
+        "probability": item.probability,
+        "place_probability": item.place_probability,
+        "is_explored": item.is_explored,
+    }
+
+
+def _kind_of(choice: Choice) -> str:
     """What a choice shows: the kind of its block, a list of items, or nothing."""
     if choice.block is not None:
         return choice.block.kind

@@ -17,31 +17,23 @@ from nearline.privacy.consents import PURPOSES
 _CONSENT = {"analytics": True, "personalization": True, "notice_version": "2026-01"}
 _VISITOR = "0f3a2b4c5d6e7f8091a2b3c4d5e6f708"
 _CONTEXT = {"consent": _CONSENT, "page_type": "product", "item": "sku_0154"}
+_KNOWN = {
+    "summary": "A visitor with consent",
+    "value": {
+        "visitor": _VISITOR,
+        "slots": ["home_banner", "home_carousel"],
+        "context": _CONTEXT,
+    },
+}
 _EXAMPLES: dict[type[RequestForm], dict[str, Any]] = {
     DecideForm: {
-        "known": {
-            "summary": "A visitor with consent",
-            "value": {
-                "visitor": _VISITOR,
-                "slots": ["home_banner", "home_carousel"],
-                "context": _CONTEXT,
-            },
-        },
+        "known": _KNOWN,
         "without_consent": {
             "summary": "Nothing may be known: what everybody sees, and no record",
             "value": {"visitor": _VISITOR, "slots": ["home_carousel"]},
         },
     },
-    VariantsForm: {
-        "known": {
-            "summary": "A visitor with consent",
-            "value": {
-                "visitor": _VISITOR,
-                "slots": ["home_banner", "home_carousel"],
-                "context": _CONTEXT,
-            },
-        }
-    },
+    VariantsForm: {"known": _KNOWN},
     RecommendForm: {
         "beside_an_item": {
             "summary": "Five items beside the one of the page",

@@ -12,9 +12,8 @@ from urllib.parse import urlencode
 
 import orjson
 
-from nearline.decisions.answers import kind_of
+from nearline.decisions.answers import choice_answer, item_answer
 from nearline.decisions.deciding import HELD_OUT, Choice
-from nearline.decisions.decision_events import models_of
 from nearline.decisions.expressions import Expression
 from nearline.decisions.knowing import Page
 from nearline.decisions.policies import (
@@ -140,33 +139,12 @@ def cache_key(
 def variant_body(variant: Variant, choice: Choice) -> bytes:
     """What everybody who shares the variant is answered. No odds: there is only one
     answer; no id: there is no decision for one person."""
-    block = choice.block
     return orjson.dumps(
         {
             "slot": variant.slot,
             "segment": variant.segment,
             "groups": dict(variant.groups),
-            "content": {
-                "kind": kind_of(choice),
-                "block": None if block is None else block.name,
-                "content": {} if block is None else dict(block.content),
-                "items": [
-                    {
-                        "item_id": item.item_id,
-                        "reason": item.reason,
-                        "sources": list(item.sources),
-                    }
-                    for item in choice.items
-                ],
-            },
-            "reason": choice.reason,
-            "answer": choice.outcome,
-            "fallback": choice.fallback,
-            "policy": choice.policy,
-            "policy_version": choice.policy_version,
-            "arms": dict(choice.arms),
-            "hold_out": choice.is_held_out,
-            "models": models_of(choice),
+            **choice_answer(choice, item_answer),
         }
     )
 
