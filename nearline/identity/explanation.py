@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nearline.errors import InputError
 from nearline.identity.unlinks import Link, Unlink
-from nearline.publication.tables import scan
+from nearline.publication.tables import open_release, scan
 
 if TYPE_CHECKING:
     import duckdb
@@ -113,7 +113,7 @@ def explain(
     Raises:
         InputError: nothing is published yet, or not this identifier.
     """
-    connection, release = _open(published)
+    connection, release = open_release(published)
     persons = connection.execute(
         f"select distinct person_id from {scan(release, 'bridge_identities')} "
         "where $id in (identifier, person_id) order by all",
@@ -138,7 +138,7 @@ def find_links(published: Path, one: str, other: str) -> list[Link]:
         InputError: nothing is published yet, an identifier is not, or no event names
             both.
     """
-    connection, release = _open(published)
+    connection, release = open_release(published)
     for name, identifier in (("A", one), ("B", other)):
         known = connection.execute(
             f"select 1 from {scan(release, 'bridge_identities')} "
@@ -165,17 +165,6 @@ def find_links(published: Path, one: str, other: str) -> list[Link]:
 
 
 _LINK = "identifier_type, identifier, other_identifier_type, other_identifier"
-
-
-def _open(published: Path) -> tuple["duckdb.DuckDBPyConnection", Path]:
-    import duckdb
-
-    release = published.resolve()
-    if not release.is_dir():
-        raise InputError("nothing is published yet; run `nearline run` first")
-    connection = duckdb.connect()
-    connection.execute("set timezone = 'UTC'")
-    return connection, release
 
 
 def _explain_person(

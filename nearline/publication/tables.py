@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from nearline.errors import InputError
 from nearline.feature_views import find_feature_views
 from nearline.sql_text import literal, parquet_rows
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,22 @@ def published_tables(dbt_project: Path) -> tuple[PublishedTable, ...]:
         *FACTS_AND_MEASURES,
         *(PublishedTable(view.model, view.key) for view in views),
     )
+
+
+def open_release(published: Path) -> "tuple[duckdb.DuckDBPyConnection, Path]":
+    """A connection, and the folder of the release at `published`; for `scan`.
+
+    Raises:
+        InputError: nothing is published yet.
+    """
+    import duckdb
+
+    release = published.resolve()
+    if not release.is_dir():
+        raise InputError("nothing is published yet; run `nearline run` first")
+    connection = duckdb.connect()
+    connection.execute("set timezone = 'UTC'")
+    return connection, release
 
 
 def table_path(release: Path, table: str) -> Path:

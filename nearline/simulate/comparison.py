@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearline.errors import InputError
-from nearline.publication.tables import scan
+from nearline.publication.tables import open_release, scan
 
 if TYPE_CHECKING:
     import duckdb
@@ -158,22 +158,6 @@ def compare_with_truth(published: Path, shop: Path) -> TruthComparison:
         persons=_compare_persons(connection, release, truth),
         effects=tuple(_compare_effects(connection, release, truth)),
     )
-
-
-def open_release(published: Path) -> "tuple[duckdb.DuckDBPyConnection, Path]":
-    """A connection, and the folder of the release at `published`.
-
-    Raises:
-        InputError: nothing is published yet.
-    """
-    import duckdb
-
-    release = published.resolve()
-    if not release.is_dir():
-        raise InputError("nothing is published yet; run `nearline run` first")
-    connection = duckdb.connect()
-    connection.execute("set timezone = 'UTC'")
-    return connection, release
 
 
 def _compare_persons(

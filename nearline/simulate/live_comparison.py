@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from nearline.experiments.inference import compare
 from nearline.experiments.results import CONTROL_VARIANT_KEY
 from nearline.experiments.statistics import SufficientStatistics
-from nearline.publication.tables import scan
-from nearline.simulate.comparison import EffectComparison, open_release
+from nearline.publication.tables import open_release, scan
+from nearline.simulate.comparison import EffectComparison
 from nearline.simulate.live.running import TRUTH_FILE
 
 if TYPE_CHECKING:
