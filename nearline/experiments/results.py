@@ -213,11 +213,16 @@ def write_results(
             f"{source.name}: not a readable Parquet file; build the metrics again"
         ) from error
     results = analyze(metrics, confidence_level, expected_weights)
+    write_rows(results, Path(out_path))
+    return results
+
+
+def write_rows(results: Sequence[ExperimentResult], out_path: Path) -> None:
+    """Results as one Parquet file, replaced in one step; without rows where none are."""
     table = pa.Table.from_pylist(
         [asdict(result) for result in results], schema=RESULTS_SCHEMA
     )
-    replace_file(Path(out_path), lambda file: pq.write_table(table, file))
-    return results
+    replace_file(out_path, lambda file: pq.write_table(table, file))
 
 
 def choose_control(variant_keys: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ read and asked (`warehouse_experiment`), or the table of sums alone (`results.an
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from nearline.experiments.metrics import (
     WarehouseKind,
     load_metrics,
 )
-from nearline.experiments.results import RESULTS_SCHEMA, ExperimentResult
+from nearline.experiments.results import ExperimentResult, write_rows
 from nearline.experiments.sample_ratio import SRM_ALARM_LEVEL
 from nearline.experiments.verdict import verdict
 from nearline.experiments.warehouse_experiment import (
@@ -32,7 +32,6 @@ from nearline.experiments.warehouse_experiment import (
     read_tables,
     total_by_variant,
 )
-from nearline.replacement import replace_file
 
 if TYPE_CHECKING:
     import duckdb
@@ -95,9 +94,6 @@ def write_warehouse_results(
     The file is replaced in one step, and written without rows where there is none. `now`
     is up to when the data reach (UTC).
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     moment = now or datetime(1970, 1, 1, tzinfo=UTC)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -105,10 +101,7 @@ def write_warehouse_results(
         connection, lambda name: name, load_metrics(dbt_project), definitions, moment
     )
     results = [row for analysis in analyses for row in result_rows(analysis)]
-    table = pa.Table.from_pylist(
-        [asdict(row) for row in results], schema=RESULTS_SCHEMA
-    )
-    replace_file(out_path, lambda file: pq.write_table(table, file))
+    write_rows(results, out_path)
     return results
 
 

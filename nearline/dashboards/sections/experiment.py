@@ -12,7 +12,13 @@ from datetime import datetime
 
 from nearline.dashboards import charts, wording
 from nearline.dashboards.charts import DayPoint, EffectRow
-from nearline.dashboards.sections.figures import Figure, Table, days_table
+from nearline.dashboards.sections.figures import (
+    Figure,
+    Table,
+    days_table,
+    effect_row,
+    effects_figure,
+)
 from nearline.dashboards.statistics import Interval
 from nearline.experiments.analysis import ArmResult, Status
 from nearline.experiments.conclusion import Decision, describe_change
@@ -485,26 +491,12 @@ def _means(metric: ExperimentMetric, result: ArmResult, currency: str | None) ->
 def _effects_figure(
     key: str, results: Sequence[tuple[str, ArmResult]]
 ) -> Figure | None:
-    rows = []
-    for label, one in results:
-        lift, low, high = one.relative, one.relative_ci_low, one.relative_ci_high
-        if lift is None or low is None or high is None:
-            continue
-        span = wording.signed_span(Interval(low, high), 1, 100)
-        text = f"{wording.signed_percent(lift, 1)} (95 % interval {span})"
-        rows.append(EffectRow(label, lift, low, high, text))
-    if not rows:
-        return None
-    return Figure(
-        key,
-        "",
-        "",
-        charts.effects(
-            rows,
-            unit="% change against control",
-            description="Relative change of each metric against control",
-        ),
-    )
+    rows = [
+        effect_row(label, one.relative, one.relative_ci_low, one.relative_ci_high)
+        for label, one in results
+    ]
+    drawn = [row for row in rows if row is not None]
+    return effects_figure(key, drawn) if drawn else None
 
 
 def _group_figure(

@@ -8,12 +8,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from nearline.dashboards import charts, wording
-from nearline.dashboards.charts import EffectRow
+from nearline.dashboards import wording
 from nearline.dashboards.periods import Period
 from nearline.dashboards.queries import Arm, Experiment, Result
 from nearline.dashboards.sections.comparison import currency_word
-from nearline.dashboards.sections.figures import Figure
+from nearline.dashboards.sections.figures import Figure, effect_row, effects_figure
 from nearline.dashboards.statistics import Interval
 
 NO_EXPERIMENT = "No experiment ran in this data."
@@ -158,31 +157,20 @@ def _effects_figure(key: str, results: Sequence[Result]) -> Figure:
     variants = {result.variant_key for result in results}
     rows = []
     for result in results:
-        lift, low, high = (
+        label = _metric_name(result.metric_name)
+        if len(variants) > 1:
+            label += f", {result.variant_key}"
+        row = effect_row(
+            label,
             result.relative_lift,
             result.relative_ci_low,
             result.relative_ci_high,
         )
-        if lift is None or low is None or high is None:
-            continue
-        label = _metric_name(result.metric_name)
-        if len(variants) > 1:
-            label += f", {result.variant_key}"
-        span = wording.signed_span(Interval(low, high), 1, 100)
-        text = f"{wording.signed_percent(lift, 1)} (95 % interval {span})"
-        rows.append(EffectRow(label, lift, low, high, text))
+        if row is not None:
+            rows.append(row)
     if not rows:
         return Figure(key, "", "", empty="No interval of a relative change to draw.")
-    return Figure(
-        key,
-        "",
-        "",
-        charts.effects(
-            rows,
-            unit="% change against control",
-            description="Relative change of each metric against control",
-        ),
-    )
+    return effects_figure(key, rows)
 
 
 def _result_view(result: Result, currencies: Collection[str | None]) -> ResultView:

@@ -6,7 +6,9 @@ Not here: any section's own content.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nearline.dashboards.charts import DayPoint, Specification
+from nearline.dashboards import charts, wording
+from nearline.dashboards.charts import DayPoint, EffectRow, Specification
+from nearline.dashboards.statistics import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +43,30 @@ def days_table(lines: Mapping[str, Sequence[DayPoint]]) -> Table:
         tuple(
             (points[0].label, *(point.value_text for point in points))
             for points in zip(*lines.values(), strict=True)
+        ),
+    )
+
+
+def effect_row(
+    label: str, lift: float | None, low: float | None, high: float | None
+) -> EffectRow | None:
+    """A relative change with its interval; None where there is none to draw."""
+    if lift is None or low is None or high is None:
+        return None
+    span = wording.signed_span(Interval(low, high), 1, 100)
+    text = f"{wording.signed_percent(lift, 1)} (95 % interval {span})"
+    return EffectRow(label, lift, low, high, text)
+
+
+def effects_figure(key: str, rows: Sequence[EffectRow]) -> Figure:
+    """Relative changes against control, one below the other."""
+    return Figure(
+        key,
+        "",
+        "",
+        charts.effects(
+            rows,
+            unit="% change against control",
+            description="Relative change of each metric against control",
         ),
     )
