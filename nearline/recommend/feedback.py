@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from nearline.settings import Settings
 
 Taking: TypeAlias = Literal["viewed", "carted", "bought"]
-TAKINGS: tuple[Taking, ...] = ("viewed", "carted", "bought")
 
 LEAST_PERSONS = 30
 LEAST_TAKEN = 5

@@ -21,15 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
-from pydantic import SecretStr
 
 from nearline.models import ModelFacts, decide, register
 from nearline.recommend.artifacts import write_learnt
@@ -39,10 +37,10 @@ from nearline.settings import Settings
 from tests.benchmarks.collector import NEARLINE, serving
 from tests.benchmarks.reads import SERVICE, fields_of, keys_of_visitors
 from tests.benchmarks.recommendations import shop
+from tests.benchmarks.redis_shop import redis_shop
 from tests.benchmarks.run import describe_machine
-from tests.pipeline import ROOT, Home
+from tests.pipeline import ROOT
 from tests.ports import free_port
-from tests.redis_servers import running_redis
 
 REPORT = ROOT / "docs" / "benchmarks-decisions.md"
 
@@ -119,17 +117,8 @@ class Served:
 
 def measure(folder: Path, seconds: float) -> str:
     """The report."""
-    with ExitStack() as stack:
-        server = stack.enter_context(running_redis(folder / "redis"))
-        home = Home(folder / "home")
-        settings = home.settings.model_copy(
-            update={"online_store": "redis", "redis_url": SecretStr(server.url)}
-        )
-        environment = home.environment() | {
-            "NEARLINE_ONLINE_STORE": "redis",
-            "NEARLINE_REDIS_URL": server.url,
-        }
-        _publish(folder, environment)
+    with redis_shop(folder) as held:
+        server, settings, environment = held.server, held.settings, held.environment
         _train(settings)
         settings.home.joinpath("policies").mkdir()
         settings.home.joinpath("policies", "shop.yml").write_text(_POLICIES)
@@ -163,17 +152,6 @@ def measure(folder: Path, seconds: float) -> str:
             folder, server.url, settings, keys, requests, answer_bytes, seconds
         )
     return _report(ours, floor, stages, seconds)
-
-
-def _publish(folder: Path, environment: dict[str, str]) -> None:
-    from nearline.simulate import Plan, simulate
-
-    start = date.today() - timedelta(days=10)
-    simulate(Plan(VISITORS, 10, 7, start, 0.15), folder / "shop")
-    for arguments in (["ingest", str(folder / "shop" / "events")], ["run"]):
-        subprocess.run(
-            [NEARLINE, *arguments], env=environment, check=True, capture_output=True
-        )
 
 
 def _train(settings: Settings) -> None:
@@ -275,9 +253,7 @@ async def _served(port: int, requests: Sequence[bytes], seconds: float) -> Serve
     await asyncio.gather(*(client(*connection) for connection in connections))
     # An answer that makes do without is quicker, and would count for more.
     peak = sum(is_whole) / (time.perf_counter() - began)
-    times = await _open_loop(
-        port, peak / 2, seconds, lambda: rng.choice(requests), rng, is_whole
-    )
+    times = await _open_loop(port, peak / 2, seconds, requests, rng, is_whole)
     for _, writer in connections:
         writer.close()
     cuts = statistics.quantiles(times, n=100)
@@ -294,7 +270,7 @@ async def _open_loop(
     port: int,
     rate: float,
     seconds: float,
-    draw: Callable[[], bytes],
+    requests: Sequence[bytes],
     rng: random.Random,
     is_whole: list[bool],
 ) -> list[float]:
@@ -306,7 +282,7 @@ async def _open_loop(
         connection = (
             free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
         )
-        answer = await _ask(*connection, draw())
+        answer = await _ask(*connection, rng.choice(requests))
         times.append(time.perf_counter() - due)
         is_whole.append(_WHOLE in answer)
         free.append(connection)

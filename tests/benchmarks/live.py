@@ -17,19 +17,17 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from pydantic import SecretStr
 
 from nearline.log import EVENTS, NewRecord, open_log
 from nearline.settings import Settings
 from tests.benchmarks.reads import measure_reads
-from tests.pipeline import ROOT, Home
-from tests.redis_servers import running_redis
+from tests.benchmarks.redis_shop import redis_shop
+from tests.pipeline import ROOT
 
 NEARLINE = Path(sys.executable).with_name("nearline")
 RATES = (100, 1_000, 5_000)
@@ -56,17 +54,8 @@ class Latency:
 
 def measure_live(folder: Path, seconds: float) -> str:
     """The report's section; `seconds` is how long each rate is kept up."""
-    with ExitStack() as stack:
-        server = stack.enter_context(running_redis(folder / "redis"))
-        home = Home(folder / "home")
-        settings = home.settings.model_copy(
-            update={"online_store": "redis", "redis_url": SecretStr(server.url)}
-        )
-        environment = home.environment() | {
-            "NEARLINE_ONLINE_STORE": "redis",
-            "NEARLINE_REDIS_URL": server.url,
-        }
-        _publish(folder, environment)
+    with redis_shop(folder) as held:
+        server, settings, environment = held.server, held.settings, held.environment
         with (
             _running("live", environment) as live,
             _bare_consumer(settings, server.url) as consumer,
@@ -80,17 +69,6 @@ def measure_live(folder: Path, seconds: float) -> str:
             reads = measure_reads(settings, client)
     drained, restarted = _measure_backlog(settings, environment)
     return _report(latencies, drained, restarted, seconds) + "\n" + reads
-
-
-def _publish(folder: Path, environment: dict[str, str]) -> None:
-    from nearline.simulate import Plan, simulate
-
-    start = date.today() - timedelta(days=10)
-    simulate(Plan(1_000, 10, 7, start, 0.15), folder / "shop")
-    for arguments in (["ingest", str(folder / "shop" / "events")], ["run"]):
-        subprocess.run(
-            [NEARLINE, *arguments], env=environment, check=True, capture_output=True
-        )
 
 
 @contextmanager

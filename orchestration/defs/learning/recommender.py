@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from nearline.settings import load_settings
+from nearline.settings import Settings, load_settings
 from orchestration.defs.learning.propensity import GROUP
 from orchestration.lib.code_version import code_version
 
 if TYPE_CHECKING:
     from nearline.recommend.feedback import Worth
-    from nearline.settings import Settings
 
 _SEED = 0
 
@@ -71,7 +70,7 @@ def recommender(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]
     )
 
 
-def _worth_so_far(settings: "Settings") -> "Worth | None":
+def _worth_so_far(settings: Settings) -> "Worth | None":
     """Of the newest version whose lists were shown, by what people viewed."""
     from nearline.recommend.feedback import read_worth
     from nearline.recommend.warehouse import published_release
