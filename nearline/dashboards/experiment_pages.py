@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nearline.dashboards import wording
 from nearline.dashboards.document import render_document
@@ -27,9 +28,12 @@ from nearline.experiments.metrics import load_metrics
 from nearline.experiments.registry import Registered, load_registry
 from nearline.experiments.warehouse_experiment import Analysis
 from nearline.experiments.warehouse_results import analyse_all
-from nearline.publication.tables import scan, table_path
+from nearline.publication.tables import open_release, scan, table_path
 from nearline.replacement import replace_file
 from nearline.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
 
 FOLDER = "experiments"
 _NEEDED = (
@@ -69,11 +73,14 @@ def read_experiments(settings: Settings) -> ReleasedExperiments:
     As of the data, not of the clock: one release always says the same. InputError where
     nothing is published, or by a version that did not measure experiments so.
     """
-    import duckdb
+    connection, release = open_release(settings.published)
+    with connection:
+        return _read(settings, connection, release)
 
-    release = settings.published.resolve()
-    if not release.is_dir():
-        raise InputError("nothing is published yet; run `nearline run` first")
+
+def _read(
+    settings: Settings, connection: "duckdb.DuckDBPyConnection", release: Path
+) -> ReleasedExperiments:
     for table in _NEEDED:
         if not table_path(release, table).exists():
             raise InputError(
@@ -88,21 +95,20 @@ def read_experiments(settings: Settings) -> ReleasedExperiments:
         registered = load_registry(settings, now)
     except InputError as error:
         problem = str(error)
-    with duckdb.connect() as connection:
-        analyses = analyse_all(
-            connection,
-            lambda table: scan(release, table),
-            load_metrics(settings.dbt_project),
-            {key: one.definition for key, one in registered.items()},
-            now,
-        )
-        currencies = tuple(
-            row[0]
-            for row in connection.execute(
-                f"select distinct currency from {scan(release, 'fct_orders')} "
-                "where not coalesce(is_bot, false) and revenue_cents > 0 order by 1"
-            ).fetchall()
-        )
+    analyses = analyse_all(
+        connection,
+        lambda table: scan(release, table),
+        load_metrics(settings.dbt_project),
+        {key: one.definition for key, one in registered.items()},
+        now,
+    )
+    currencies = tuple(
+        row[0]
+        for row in connection.execute(
+            f"select distinct currency from {scan(release, 'fct_orders')} "
+            "where not coalesce(is_bot, false) and revenue_cents > 0 order by 1"
+        ).fetchall()
+    )
     return ReleasedExperiments(
         manifest, tuple(analyses), registered, problem, currencies
     )
