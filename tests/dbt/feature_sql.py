@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,6 +14,7 @@ import pytest
 
 from nearline.feature_views import join_key
 from tests.dbt.random_facts import TYPES
+from tests.dbt.warehouse import Warehouse
 
 Row = dict[str, Any]
 
@@ -65,9 +65,12 @@ class FeatureSql:
         )
 
 
-def compiled_features(target: Path) -> list[FeatureSql]:
-    """All feature models that are kept live, as dbt compiled them last into `target`."""
-    manifest = json.loads((target / "manifest.json").read_text())
+def compiled_features(warehouse: Warehouse) -> list[FeatureSql]:
+    """All feature models that are kept live, as dbt compiles them for a warehouse."""
+    warehouse.dbt(
+        "compile", "--quiet", "--write-json", "--select", "path:models/features"
+    )
+    manifest = json.loads((warehouse.target / "manifest.json").read_text())
     found = []
     for node in manifest["nodes"].values():
         view = node["config"].get("meta", {}).get("feature_view") or {}

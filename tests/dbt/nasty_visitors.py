@@ -363,13 +363,19 @@ def _consent() -> list[Row]:
 
 
 def _experiment() -> list[Row]:
-    def exposure(event_id: str, clock: str, variant: str) -> Row:
+    def exposure(
+        event_id: str,
+        clock: str,
+        variant: str,
+        visitor: str = "v_two_variants",
+        experiment: str = "banner",
+    ) -> Row:
         return event(
             event_id,
-            "v_two_variants",
+            visitor,
             at(clock),
             "exposure",
-            experiment_key="banner",
+            experiment_key=experiment,
             variant_key=variant,
         )
 
@@ -378,6 +384,10 @@ def _experiment() -> list[Row]:
         exposure("exposed_2", "11:00", "treatment"),
         exposure("exposed_1", "10:00", "control"),
         purchase("exposed_3", "v_two_variants", at("10:00"), 800),
+        # All that it did days later turns out to be another's; see CORRECTIONS.
+        exposure("left_1", "10:00", "control", "v_left_with_less", "price_hint"),
+        purchase("left_2", "v_left_with_less", at("10:00", 2), 650)
+        | {"received_at": moment(at("11:00", 2))},
     ]
 
 
@@ -490,6 +500,8 @@ CORRECTIONS: list[Row] = [
     ),
     event("renamed_1", "v_renamed", at("10:00"), "scroll", delay=_EARLIER),
     event("handed_1", "v_handed_to", at("10:00"), delay=_EARLIER),
+    purchase("left_2", "v_bought_instead", at("10:00", 2), 650)
+    | {"received_at": moment(at("10:00", 2) + _EARLIER)},
     event("clock_1", "v_clock_moved", at("22:00", -1), delay=_EARLIER),
     event("moved_1", "v_moved_source", at("10:00"), delay=_EARLIER, source="crm"),
     event("moved_3", "v_moved_source", at("10:50"), delay=_EARLIER),

@@ -69,7 +69,7 @@ def features(in_pieces: Warehouse) -> dict[str, FeatureSql]:
     """By model; those of persons have tests of their own."""
     return {
         feature.model: feature
-        for feature in compiled_features(in_pieces.target)
+        for feature in compiled_features(in_pieces)
         if not feature.is_of_persons
     }
 

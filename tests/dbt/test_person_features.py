@@ -65,7 +65,7 @@ _MINUTE = timedelta(minutes=1)
 def features(in_pieces: Warehouse) -> dict[str, FeatureSql]:
     return {
         feature.model: feature
-        for feature in compiled_features(in_pieces.target)
+        for feature in compiled_features(in_pieces)
         if feature.is_of_persons
     }
 

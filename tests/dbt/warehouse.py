@@ -19,6 +19,7 @@ from nearline.log import EVENTS, NewRecord, open_log
 from nearline.online import refresh_online_store
 from nearline.publication.releases import publish, write_candidate
 from nearline.settings import Settings
+from tests.dbt.dbt_runs import run_dbt
 
 DBT_PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 DBT = Path(sys.executable).with_name("dbt")
@@ -99,7 +100,7 @@ class Warehouse:
     def kill_dbt_at(self, marker: str, *arguments: str) -> None:
         """Runs dbt and kills it (SIGKILL) as soon as it prints `marker`."""
         with subprocess.Popen(
-            self._command(arguments),
+            [str(DBT), "--no-use-colors", *arguments],
             cwd=self.project,
             env=self._environment(),
             stdout=subprocess.PIPE,
@@ -140,18 +141,9 @@ class Warehouse:
     def _run(
         self, arguments: Sequence[str], timeout: float = PATIENCE
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self._command(arguments),
-            cwd=self.project,
-            env=self._environment(),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
+        return run_dbt(
+            ("--no-use-colors", *arguments), self.project, self._environment(), timeout
         )
-
-    def _command(self, arguments: Sequence[str]) -> list[str]:
-        return [str(DBT), "--no-use-colors", *arguments]
 
     def _environment(self) -> dict[str, str]:
         # dbt parses anew, for seconds, when the path of the home changes: so all homes
@@ -165,6 +157,9 @@ class Warehouse:
             "NEARLINE_EXPERIMENTS": str(EXPERIMENTS),
             "DBT_TARGET_PATH": str(self.target),
             "DBT_LOG_PATH": str(self.target),
+            # A quarter of a small run; whoever reads the manifest asks for it.
+            "DBT_WRITE_JSON": "false",
+            "DBT_LOG_LEVEL_FILE": "none",
         }
 
 

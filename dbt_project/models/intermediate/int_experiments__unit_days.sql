@@ -16,7 +16,6 @@
 {%- set relations = {
     'fct_events': ref('fct_events'), 'fct_sessions': ref('fct_sessions')
 } %}
-{%- set sessionized = ref('int_events__sessionized') %}
 {%- set arrived = ref('int_events__deduplicated') %}
 {%- set columns = experiment_day_columns(metrics, sources) %}
 {%- set measures, timed, returns = columns.measures, columns.timed, columns.returns %}
@@ -54,30 +53,29 @@ exposures as (
 
 ),
 
-{% if 'person' in kinds -%}
--- Persons change without an event of their own: what is theirs is told by a checksum.
-persons_checked as (
+-- An event that is set aside, or becomes another's, leaves no trace with whose it was: what
+-- is a unit's is told by a checksum.
+units_checked as (
 
+    {% for kind in kinds -%}
+    {% if not loop.first -%}
+    union all
+
+    {% endif -%}
     select
-        person_id,
+        '{{ kind }}' as unit_kind,
+        {{ kind }}_id as unit_id,
         bit_xor(hash(event_key)) as fact_check,
     from {{ ref('fct_events') }}
-    where person_id in (select unit_id from exposures where unit_kind = 'person')
-    group by person_id
+    where {{ kind }}_id in (
+        select unit_id from exposures where unit_kind = '{{ kind }}'
+    )
+    group by {{ kind }}_id
 
+    {% endfor -%}
 ),
 
-{% endif -%}
 {% if is_increment and not may_lack -%}
-keys_changed as (
-
-    select event_key
-    from {{ sessionized }}
-    where change_seq > {{ last_change_seq(this) }}
-
-),
-
--- Also an event that was set aside, and is in fct_events no more.
 facts_changed as (
 
     select
@@ -85,14 +83,6 @@ facts_changed as (
         session_id,
     from {{ ref('fct_events') }}
     where change_seq > {{ last_change_seq(this) }}
-
-    union all
-
-    select
-        visitor_id,
-        null as session_id,
-    from {{ arrived }}
-    where {{ is_found_by(arrived, 'event_key', 'keys_changed') }}
 
     union all
 
@@ -128,7 +118,7 @@ rows_first as (
 
 ),
 
--- Units of which something happened, was seen for the first time, or became another's.
+-- Units of which something happened, was seen for the first time, or is gone.
 units as (
 
     select exposures.*
@@ -141,20 +131,17 @@ units as (
         on
             exposures.experiment_key = rows_first.experiment_key
             and exposures.unit_id = rows_first.unit_id
-    {%- if 'person' in kinds %}
-    left join persons_checked
-        on exposures.unit_id = persons_checked.person_id
-    {%- endif %}
+    left join units_checked
+        on
+            exposures.unit_kind = units_checked.unit_kind
+            and exposures.unit_id = units_checked.unit_id
     where
         ids_changed.unit_id is not null
         or rows_first.unit_id is null
         {%- for column in of_unit %}
         or exposures.{{ column }} is distinct from rows_first.{{ column }}
         {%- endfor %}
-        {%- if 'person' in kinds %}
-        or exposures.unit_kind = 'person'
-        and persons_checked.fact_check is distinct from rows_first.fact_check
-        {%- endif %}
+        or units_checked.fact_check is distinct from rows_first.fact_check
 
 ),
 
@@ -323,16 +310,10 @@ rows_now as (
         units.device_class,
         units.channel,
         units.segment,
-        {% if 'person' in kinds -%}
         case
-            when
-                units.unit_kind = 'person'
-                and days_summed.metric_date = units.exposure_date
-                then persons_checked.fact_check
+            when days_summed.metric_date = units.exposure_date
+                then units_checked.fact_check
         end as fact_check,
-        {%- else -%}
-        cast(null as ubigint) as fact_check,
-        {%- endif %}
         {% for column in columns.of_day -%}
         days_summed.{{ column }},
         {% endfor -%}
@@ -348,10 +329,10 @@ rows_now as (
         on
             units.experiment_key = days_before.experiment_key
             and units.unit_id = days_before.unit_id
-    {%- if 'person' in kinds %}
-    left join persons_checked
-        on units.unit_id = persons_checked.person_id
-    {%- endif %}
+    left join units_checked
+        on
+            units.unit_kind = units_checked.unit_kind
+            and units.unit_id = units_checked.unit_id
 
 ),
 
