@@ -33,9 +33,17 @@ from nearline.experiments.definitions import ExperimentDefinition, Phase
 from nearline.experiments.estimators import Layout
 from nearline.experiments.expressions import MetricKind
 from nearline.experiments.findings import Finding
-from nearline.experiments.guardrails import GuardrailStatus
+from nearline.experiments.guardrails import (
+    DECISION_LATENCY_LIMIT,
+    GuardrailStatus,
+    Limit,
+)
 from nearline.experiments.inference import FixedHorizon, Horizon, homogeneity_p_value
-from nearline.experiments.metrics import ExperimentMetric, WarehouseKind
+from nearline.experiments.metrics import (
+    DECISION_LATENCY,
+    ExperimentMetric,
+    WarehouseKind,
+)
 from nearline.experiments.sequential import (
     DEFAULT_TUNED_UNIT_COUNT,
     AlwaysValid,
@@ -187,7 +195,8 @@ class ExperimentTables:
 
     `by_day` is by day of first exposure, `up_to_day` what was known at the end of a day,
     `by_group` by (dimension, value); each metric -> key -> variant. `values` is, of
-    quantiles, metric -> variant -> (value, units).
+    quantiles, metric -> variant -> (value, units). `decision_latency` is of visitors, by
+    day of their first decision in the arm.
     """
 
     key: str
@@ -204,6 +213,13 @@ class ExperimentTables:
     values: Mapping[str, Mapping[str, tuple[tuple[float, int], ...]]] = field(
         default_factory=dict
     )
+    decision_latency: Mapping[date, Mapping[str, Sums]] = field(default_factory=dict)
+
+    def sums_by_day(self, metric: str) -> Mapping[date, Mapping[str, Sums]]:
+        """Day -> variant -> sums of the metric."""
+        if metric == DECISION_LATENCY.name:
+            return self.decision_latency
+        return self.by_day.get(metric, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,16 +322,20 @@ def analyse(
         )
         weights = None
     horizon = _horizon(definition, sum(counts.values()), findings)
+    limits = _limits(tables, phase)
+    asked = chosen
+    if DECISION_LATENCY.name in limits:
+        asked = [*chosen, DECISION_LATENCY]
     data = experiment_data(
-        tables, chosen, is_adjusted=definition is not None, since=since
+        tables, asked, is_adjusted=definition is not None, since=since
     )
-    arms = data.metrics
+    arms = data.metrics[: len(chosen)]
     question = Question(
         control=None if definition is None else definition.control,
         weights=weights,
         horizon=horizon,
-        guardrails={} if phase is None else dict(phase.guardrails),
-        lower_is_better=frozenset(one.name for one in chosen if one.is_lower_better),
+        guardrails=limits,
+        lower_is_better=frozenset(one.name for one in asked if one.is_lower_better),
         least_effect=(
             None
             if definition is None or definition.expected_effect is None
@@ -336,9 +356,9 @@ def analyse(
     return Analysis(
         tables,
         definition,
-        tuple(chosen),
+        tuple(asked),
         question,
-        {one.name: one.layout for one in arms},
+        {one.name: one.layout for one in data.metrics},
         answered,
         concluded,
         since,
@@ -368,7 +388,7 @@ def total_by_variant(
 ) -> dict[str, Sums]:
     """The sums of each arm over the days that count."""
     parts: dict[str, list[Sums]] = defaultdict(list)
-    for day, arms in tables.by_day.get(metric, {}).items():
+    for day, arms in tables.sums_by_day(metric).items():
         if since is None or day >= since:
             for variant, sums in arms.items():
                 parts[variant].append(sums)
@@ -384,7 +404,8 @@ def _chosen(
     if phase is None:
         first = [name for name in (DEFAULT_PRIMARY,) if name in by_name]
         return [by_name[name] for name in dict.fromkeys([*first, *by_name])]
-    names = dict.fromkeys([phase.primary_metric, *phase.metrics, *phase.guardrails])
+    guardrails = (one for one in phase.guardrails if one != DECISION_LATENCY.name)
+    names = dict.fromkeys([phase.primary_metric, *phase.metrics, *guardrails])
     for name in names:
         if name not in by_name:
             raise AnalysisError(
@@ -393,6 +414,21 @@ def _chosen(
                 f"there are {', '.join(by_name)}",
             )
     return [by_name[name] for name in names]
+
+
+def _limits(tables: ExperimentTables, phase: Phase | None) -> dict[str, float | Limit]:
+    """The definition's guardrails, and the time of decisions where they assign the arms."""
+    named = {} if phase is None else phase.guardrails
+    limits: dict[str, float | Limit] = dict(named)
+    arms = {arm for found in tables.decision_latency.values() for arm in found}
+    if DECISION_LATENCY.name in named:
+        milliseconds = named[DECISION_LATENCY.name]
+        limits[DECISION_LATENCY.name] = replace(
+            DECISION_LATENCY_LIMIT, value=milliseconds
+        )
+    elif len(arms) > 1:
+        limits[DECISION_LATENCY.name] = DECISION_LATENCY_LIMIT
+    return limits
 
 
 def _counts_since(definition: ExperimentDefinition, now: datetime) -> date | None:
@@ -451,6 +487,11 @@ def _metric_arms(
     if kind is MetricKind.QUANTILE:
         return _quantile_arms(metric, tables, since)
     totals = total_by_variant(tables, metric.name, since)
+    if metric == DECISION_LATENCY:
+        # An arm without a decision is an empty one, whoever was exposed to it.
+        nobody = Sums(0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        arms = _unit_counts(tables, since)
+        totals = dict.fromkeys(arms, nobody) | totals
     findings = {
         variant: finding
         for variant, sums in totals.items()

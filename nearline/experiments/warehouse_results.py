@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nearline.errors import InputError
 from nearline.experiments.analysis import ArmResult
 from nearline.experiments.conclusion import cannot_conclude
+from nearline.experiments.decision_latency import read_decision_latency
 from nearline.experiments.definitions import ExperimentDefinition, load_definitions
 from nearline.experiments.findings import AnalysisError
 from nearline.experiments.inference import Comparison, Problem
@@ -57,8 +58,14 @@ def analyse_all(
     now: datetime,
 ) -> list[Analysis]:
     """Every experiment that has an exposure, by key, as its definition asks."""
+    latency = read_decision_latency(connection, relation)
     return [
-        analyse_usable(tables, metrics, definitions.get(key), now)
+        analyse_usable(
+            replace(tables, decision_latency=latency.get(key, {})),
+            metrics,
+            definitions.get(key),
+            now,
+        )
         for key, tables in read_tables(connection, relation).items()
     ]
 
