@@ -287,7 +287,7 @@ def learn(
     if begun is not None:
         starts = ", ".join(
             f"{action} {tally.reward_sum / tally.decision_count:.3g} "
-            f"({tally.decision_count} decisions' worth)"
+            f"(weight {tally.decision_count})"
             for action, tally in sorted(begun.tallies.items())
         )
         click.echo(f"it started from {begun.metric} of {begun.experiment}: {starts}")

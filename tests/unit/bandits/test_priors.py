@@ -156,7 +156,7 @@ def test_a_policy_starts_from_what_is_published_and_keeps_it(
     first = read_policy_file(path)
     learn("--start", path, *asked)
 
-    assert "it started from conversion of banner: banner 0.08 (12 decisions'" in said
+    assert "it started from conversion of banner: banner 0.08 (weight 12)" in said
     assert isinstance(first, Learnt)
     assert first.outcomes.tallies == {("", "banner"): Tally(4, 2.0)}
     assert first.prior == Prior(
