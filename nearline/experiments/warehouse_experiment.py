@@ -25,10 +25,16 @@ from nearline.experiments.analysis import (
 )
 from nearline.experiments.checks import (
     check_covariate_sums,
+    check_history,
     check_ratio_by_group,
     check_trend,
 )
-from nearline.experiments.conclusion import Conclusion, Decision, conclude
+from nearline.experiments.conclusion import (
+    LEAST_UNITS_TO_CONCLUDE,
+    Conclusion,
+    Decision,
+    conclude,
+)
 from nearline.experiments.definitions import ExperimentDefinition, Phase
 from nearline.experiments.estimators import Layout
 from nearline.experiments.expressions import MetricKind
@@ -298,12 +304,14 @@ def analyse(
     metrics: Sequence[ExperimentMetric],
     definition: ExperimentDefinition | None,
     now: datetime,
+    history: Mapping[str, Sequence[float]] | None = None,
 ) -> Analysis:
     """What the experiment's definition asks, answered as of `now` (UTC).
 
     Without a definition: all metrics, equal weights, one look, no adjustment. Data that
     cannot answer give findings. AnalysisError where the definition names a metric that
-    the project does not have.
+    the project does not have. `history` is, of other experiments, `p_values_before` by
+    measure.
     """
     phase = None if definition is None else definition.phase_at(now)
     since = None if definition is None else _counts_since(definition, now)
@@ -346,6 +354,8 @@ def analyse(
         counts = {**counts, definition.control: 0}
     checks = () if findings else tuple(_checks(tables, chosen, arms, weights, since))
     checks += tuple(_checks_of_exposures(tables, definition))
+    if chosen and (before := (history or {}).get(chosen[0].measure)):
+        checks += (check_history(_spelled(chosen[0].measure), before),)
     answered = answer(
         replace(data, unit_counts=counts, findings=tuple(findings), checks=checks),
         question,
@@ -608,24 +618,58 @@ def _checks(
         yield from _check_largest(tables, metrics, arms)
 
 
+def p_values_before(
+    tables: ExperimentTables,
+    metrics: Sequence[ExperimentMetric],
+    definition: ExperimentDefinition | None,
+    now: datetime,
+) -> dict[str, float]:
+    """By measure, whether the arms differed in it before their exposure: A/A comparisons.
+
+    Welch's t, of several arms the least p-value by Holm. None of a measure that did not
+    vary, or of an arm with too few units to be near normal.
+    """
+    since = None if definition is None else _counts_since(definition, now)
+    found = {}
+    for measure, arms in _before(tables, metrics, since, LEAST_UNITS_TO_CONCLUDE):
+        p_value = check_covariate_sums({measure: arms}).p_value
+        if p_value is not None and math.isfinite(p_value):
+            found[measure] = p_value
+    return found
+
+
 def _check_before(
     tables: ExperimentTables, metrics: Sequence[ExperimentMetric], since: date | None
 ) -> Iterable[Check]:
-    sums = {
-        metric.measure.replace("_", " "): {
-            variant: one.before
-            for variant, one in total_by_variant(tables, metric.name, since).items()
-        }
-        for metric in metrics
-        if metric.name in tables.by_day
-    }
     varying = {
-        name: arms
-        for name, arms in sums.items()
-        if arms and all(arm.unit_count > 1 for arm in arms.values())
+        _spelled(measure): arms for measure, arms in _before(tables, metrics, since, 2)
     }
     if varying:
         yield check_covariate_sums(varying)
+
+
+def _before(
+    tables: ExperimentTables,
+    metrics: Sequence[ExperimentMetric],
+    since: date | None,
+    least_unit_count: int,
+) -> Iterable[tuple[str, dict[str, JointStatistics]]]:
+    """Of each measure once, what each arm's units had of it before their exposure."""
+    by_measure: dict[str, str] = {}
+    for metric in metrics:
+        if metric.name in tables.by_day:
+            by_measure.setdefault(metric.measure, metric.name)
+    for measure, name in by_measure.items():
+        arms = {
+            variant: one.before
+            for variant, one in total_by_variant(tables, name, since).items()
+        }
+        if arms and min(one.unit_count for one in arms.values()) >= least_unit_count:
+            yield measure, arms
+
+
+def _spelled(measure: str) -> str:
+    return measure.replace("_", " ")
 
 
 def _check_novelty(

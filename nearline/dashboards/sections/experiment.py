@@ -50,6 +50,7 @@ _CHECK_NAMES = {
     "sample_ratio_by_channel": "Sizes, by channel",
     "sample_ratio_by_segment": "Sizes, by segment",
     "covariate_balance": "Before the start",
+    "aa_history": "Other experiments, before the start",
     "novelty": "Steady over the days",
     "outliers": "A few large values",
     "exposure_lag": "Late exposures",
