@@ -257,6 +257,8 @@ def learn(
     read = _read(data, slot, reward, context, unit, after)
     if kind == "thompson":
         require_share_like(read.decisions)
+    if prior is not None:
+        require_share_like(read.decisions, "--prior")
     outcomes = count_outcomes(read.decisions, read.until)
     if before is not None:
         outcomes = before.outcomes + outcomes

@@ -137,6 +137,10 @@ def read_prior(
                 f"--prior-arm {arm}: {experiment} has no such arm; it has "
                 + ", ".join(arms_there)
             )
+    if reward == "revenue":
+        raise InputError(
+            "--prior is of shares, and --reward revenue is of money; take purchased"
+        )
     name = metric or METRICS.get(reward)
     if name is None:
         raise InputError(

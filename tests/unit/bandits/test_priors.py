@@ -14,9 +14,10 @@ from scipy import integrate, stats
 from nearline.bandits.logged import Situations
 from nearline.bandits.outcomes import Outcomes, Tally
 from nearline.bandits.policies import EpsilonGreedy, Thompson
-from nearline.bandits.policy_files import Learnt, read_policy_file
+from nearline.bandits.policy_files import Learnt, read_policy_file, write_learnt
 from nearline.bandits.priors import Prior, prior_of_shares
 from nearline.decisions.command import policy
+from nearline.decisions.learnt import read_learnt
 from nearline.errors import InputError
 from nearline.settings import Settings
 from tests.releases import DAY, NOON, release_tables, write_release
@@ -72,6 +73,25 @@ def test_the_greedy_one_takes_the_winner_until_decisions_outweigh_it() -> None:
     assert EpsilonGreedy(Outcomes({}), 0.0, prior=prior).odds(ONE).values[0, 1] == 1
     assert EpsilonGreedy(against, 0.0, prior=prior).odds(ONE).values[0, 1] == 0
     assert EpsilonGreedy(against, 0.0, prior=prior).odds(ONE).values[1, 1] == 1
+
+
+def test_what_decides_draws_by_it_and_a_broken_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "home.json"
+    prior = prior_of_shares(
+        "x", "conversion", {"plain": (0.0, 9), "banner": (1.0, 9)}, 9
+    )
+    learnt = Learnt("thompson", 0.0, "home", "purchased", None, Outcomes({}), prior)
+    write_learnt(learnt, path)
+
+    # Of Beta(1, 10) and Beta(10, 1) the first is the larger once in C(20, 10) times.
+    odds = read_learnt(path).odds(["plain", "banner"], None)
+    assert odds["plain"] == pytest.approx(1 / 184_756, abs=1e-3)
+
+    content = learnt.as_json()
+    content["prior"]["outcomes"][0]["reward"] = 10.0
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="not of the form of a policy"):
+        read_policy_file(path)
 
 
 def test_an_arm_weighs_no_more_than_its_units() -> None:
@@ -208,6 +228,7 @@ def test_an_arm_of_another_name_is_the_choice_that_is_said(
     [
         (["--prior", "nowhere"], "there is no experiment of this key"),
         (["--reward", "clicked"], "no metric of experiments says what the reward click"),
+        (["--reward", "revenue"], "--prior is of shares, and --reward revenue is of"),
         (["--prior-metric", "spent"], "spent is a mean; a prior takes a share"),
         (["--prior-metric", "joy"], "no published result of joy; there are conversion"),
         (["--prior-arm", "banner"], "write ARM=CHOICE, each arm once"),
