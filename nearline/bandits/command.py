@@ -4,6 +4,7 @@ The group that they hang in is `nearline.decisions.command`.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,8 +15,6 @@ from nearline.errors import InputError
 from nearline.settings import load_settings
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from nearline.bandits.evaluation import Contender
     from nearline.bandits.logged import LoggedDecisions
     from nearline.bandits.policies import Policy
@@ -26,6 +25,12 @@ _Command = TypeVar("_Command", bound=Callable[..., None])
 _ALWAYS = "always:"
 _DEFAULT_EPSILON = {"epsilon-greedy": 0.1, "thompson": 0.0}
 _DEFAULT_REWARD = "clicked"
+
+# Enough to be tried first or last, and outweighed by a day of any slot worth learning.
+_PRIOR_DECISIONS = 20
+# What units did in an experiment is not what decisions of a slot give: it may guide, not
+# decide.
+_MOST_PRIOR_DECISIONS = 1_000
 
 
 def _data_options(command: _Command) -> _Command:
@@ -173,6 +178,33 @@ def evaluate(
     help="A policy learnt before: decisions since then are added to it.",
 )
 @click.option(
+    "--prior",
+    metavar="KEY",
+    help="A finished experiment, from whose published results it starts; see "
+    "docs/off-policy.md.",
+)
+@click.option(
+    "--prior-decisions",
+    type=click.IntRange(1, _MOST_PRIOR_DECISIONS),
+    default=_PRIOR_DECISIONS,
+    show_default=True,
+    metavar="N",
+    help="With --prior: an arm weighs as much as N decisions, at most as its units.",
+)
+@click.option(
+    "--prior-metric",
+    metavar="NAME",
+    help="With --prior: a metric that is a share. Default: conversion for purchased, "
+    "add_to_cart for added.",
+)
+@click.option(
+    "--prior-arm",
+    "prior_arms",
+    multiple=True,
+    metavar="ARM=CHOICE",
+    help="With --prior: which choice an arm is, where it has another name; repeatable.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", required=True,
     help="Where the policy goes.",
 )  # fmt: skip
@@ -185,13 +217,26 @@ def learn(
     unit: str | None,
     epsilon: float | None,
     start: Path | None,
+    prior: str | None,
+    prior_decisions: int,
+    prior_metric: str | None,
+    prior_arms: tuple[str, ...],
     out: Path,
     as_json: bool,
 ) -> None:
     """Learn a policy for --slot from logged outcomes; see docs/off-policy.md for its file."""
     from nearline.bandits.outcomes import count_outcomes, require_share_like
     from nearline.bandits.policy_files import Learnt, read_policy_file, write_learnt
+    from nearline.bandits.priors import read_prior
 
+    if prior is None and (prior_metric is not None or prior_arms):
+        raise InputError("--prior-metric and --prior-arm go with --prior; name it")
+    for option, given in (("--start", start), ("--data", data)):
+        if prior is not None and given is not None:
+            raise InputError(
+                f"--prior does not go with {option}: a policy starts from an experiment "
+                "once, and by what is published; leave one of them out"
+            )
     before = None
     if start is not None:
         found = read_policy_file(start)
@@ -212,10 +257,27 @@ def learn(
     read = _read(data, slot, reward, context, unit, after)
     if kind == "thompson":
         require_share_like(read.decisions)
+    if prior is not None:
+        require_share_like(read.decisions, "--prior")
     outcomes = count_outcomes(read.decisions, read.until)
     if before is not None:
         outcomes = before.outcomes + outcomes
-    learnt = Learnt(kind, _epsilon(kind, epsilon), slot, reward, context, outcomes)
+    begun = None if before is None else before.prior
+    if prior is not None and slot is not None:
+        begun = read_prior(
+            load_settings(),
+            prior,
+            slot,
+            reward,
+            prior_decisions,
+            datetime.now(UTC),
+            metric=prior_metric,
+            renamed=_renamed(prior_arms),
+            choices=read.decisions.situations.actions,
+        )
+    learnt = Learnt(
+        kind, _epsilon(kind, epsilon), slot, reward, context, outcomes, begun
+    )
     write_learnt(learnt, out)
     if as_json:
         print_json({**learnt.as_json(), "added": len(read.decisions), "file": str(out)})
@@ -224,6 +286,23 @@ def learn(
         f"{kind} knows {outcomes.decision_count:,} decisions, {len(read.decisions):,} "
         f"of them new: {out}"
     )
+    if begun is not None:
+        starts = ", ".join(
+            f"{action} {tally.reward_sum / tally.decision_count:.3g} "
+            f"(weight {tally.decision_count})"
+            for action, tally in sorted(begun.tallies.items())
+        )
+        click.echo(f"it started from {begun.metric} of {begun.experiment}: {starts}")
+
+
+def _renamed(texts: tuple[str, ...]) -> dict[str, str]:
+    renamed: dict[str, str] = {}
+    for text in texts:
+        arm, sign, choice = text.partition("=")
+        if not sign or not arm or not choice or arm in renamed:
+            raise InputError(f"--prior-arm {text}: write ARM=CHOICE, each arm once")
+        renamed[arm] = choice
+    return renamed
 
 
 def _read(
@@ -232,7 +311,7 @@ def _read(
     reward: str,
     context: str | None,
     unit: str | None,
-    after: "datetime | None",
+    after: datetime | None,
 ) -> "ReadDecisions":
     from nearline.bandits.reading import read_file, read_published
 

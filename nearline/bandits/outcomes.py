@@ -127,15 +127,15 @@ def count_outcomes(
     )
 
 
-def require_share_like(decisions: "LoggedDecisions") -> None:
-    """Rewards from 0 to 1, as Beta posteriors take them.
+def require_share_like(decisions: "LoggedDecisions", asker: str = "thompson") -> None:
+    """Rewards from 0 to 1, as Beta posteriors and priors take them.
 
     Raises:
-        InputError: they are not.
+        InputError: they are not; `asker` needs them.
     """
     reward = decisions.reward
     if len(reward) and not (reward.min() >= 0 and reward.max() <= 1):
         raise InputError(
-            "thompson needs rewards from 0 to 1, and these are not; take a reward such "
-            "as clicked, or epsilon-greedy"
+            f"{asker} needs rewards from 0 to 1, and these are not; take a reward such "
+            "as clicked, or epsilon-greedy without a prior"
         )

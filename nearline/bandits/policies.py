@@ -12,6 +12,7 @@ import numpy as np
 
 from nearline.bandits.logged import NO_CONTEXT, Situations
 from nearline.bandits.outcomes import Outcomes
+from nearline.bandits.priors import Prior
 from nearline.bandits.thompson import best_arm_odds
 from nearline.errors import InputError
 
@@ -97,15 +98,16 @@ class EpsilonGreedy:
 
     The best is that of the highest mean reward in its context; where several are, they
     share. Means are drawn to the overall mean by one decision's weight, so that one
-    lucky click does not decide.
+    lucky click does not decide. Decisions of a `prior` count as any other.
     """
 
     outcomes: Outcomes
     epsilon: float = 0.1
     name: str = "epsilon-greedy"
+    prior: Prior | None = None
 
     def odds(self, situations: Situations) -> Odds:
-        counts, sums = self.outcomes.cells(situations.contexts, situations.actions)
+        counts, sums = _known(self.outcomes, self.prior, situations)
         total = counts.sum()
         overall = sums.sum() / total if total else 0.0
         means = ((sums + overall) / (counts + 1))[situations.context]
@@ -120,24 +122,36 @@ class EpsilonGreedy:
 class Thompson:
     """Each action as likely as it is the best, by what is known of it.
 
-    Thompson (1933), Biometrika 25: Beta posteriors from a uniform prior, of rewards from
-    0 to 1 (a reward between counts as that share of a success). A share `epsilon` is drawn
-    from all alike, which bounds how rare an action can become: what is never shown can
-    never be judged again.
+    Thompson (1933), Biometrika 25: Beta posteriors of rewards from 0 to 1 (a reward
+    between counts as that share of a success), from a uniform prior, to which the
+    decisions of `prior` are added. A share `epsilon` is drawn from all alike, which bounds
+    how rare an action can become: what is never shown can never be judged again.
     """
 
     outcomes: Outcomes
     epsilon: float = 0.0
     name: str = "thompson"
+    prior: Prior | None = None
 
     def odds(self, situations: Situations) -> Odds:
-        counts, sums = self.outcomes.cells(situations.contexts, situations.actions)
+        counts, sums = _known(self.outcomes, self.prior, situations)
         best, error = best_arm_odds(
             (1 + sums)[situations.context],
             (1 + counts - sums)[situations.context],
             situations.eligible,
         )
         return Odds(_with_share(best, situations.eligible, self.epsilon), error)
+
+
+def _known(
+    outcomes: Outcomes, prior: Prior | None, situations: Situations
+) -> "tuple[Numbers, Numbers]":
+    """Counts and sums of rewards, contexts x actions, of decisions and of the prior."""
+    counts, sums = outcomes.cells(situations.contexts, situations.actions)
+    if prior is None:
+        return counts, sums
+    more_counts, more_sums = prior.cells(situations.actions)
+    return counts + more_counts, sums + more_sums
 
 
 def odds_among(

@@ -3,7 +3,9 @@
 {"kind": "table", "odds": {"*": {"banner_a": 0.7, "banner_b": 0.3}}}
 {"kind": "thompson", "epsilon": 0.02, "slot": "home", "reward": "clicked",
  "context": "segment", "learnt_until": "2026-11-29T12:00:00+00:00",
- "outcomes": [{"context": "", "action": "banner_a", "decisions": 40, "reward": 3.0}]}
+ "outcomes": [{"context": "", "action": "banner_a", "decisions": 40, "reward": 3.0}],
+ "prior": {"experiment": "banners", "metric": "conversion",
+           "outcomes": [{"action": "banner_a", "decisions": 20, "reward": 0.8}]}}
 """
 
 import json
@@ -15,6 +17,7 @@ from typing import Any
 
 from nearline.bandits.outcomes import Outcomes
 from nearline.bandits.policies import EpsilonGreedy, Policy, Table, Thompson
+from nearline.bandits.priors import Prior
 from nearline.errors import InputError
 from nearline.replacement import replace_file
 
@@ -26,6 +29,7 @@ class Learnt:
     """A learning policy's file: what it knows, and of what.
 
     `slot`, `reward` and `context` (the column, or None) say which rows may be added.
+    `prior` is what it started from, and no decision.
     """
 
     kind: str
@@ -34,9 +38,10 @@ class Learnt:
     reward: str
     context: str | None
     outcomes: Outcomes
+    prior: Prior | None = None
 
     def policy(self) -> Policy:
-        return learning_policy(self.kind, self.outcomes, self.epsilon)
+        return learning_policy(self.kind, self.outcomes, self.epsilon, self.prior)
 
     def as_json(self) -> dict[str, Any]:
         until = self.outcomes.learnt_until
@@ -48,6 +53,7 @@ class Learnt:
             "context": self.context,
             "learnt_until": None if until is None else until.isoformat(),
             "outcomes": self.outcomes.as_rows(),
+            "prior": None if self.prior is None else self.prior.as_json(),
         }
 
     @classmethod
@@ -64,6 +70,8 @@ class Learnt:
         epsilon = float(content["epsilon"])
         if content["kind"] not in LEARNING or not 0 <= epsilon <= 1:
             raise ValueError("no policy that learns")
+        # Files of before there were priors have none.
+        prior = content.get("prior")
         return cls(
             content["kind"],
             epsilon,
@@ -71,14 +79,17 @@ class Learnt:
             content["reward"],
             content["context"],
             Outcomes.from_rows(content["outcomes"], moment),
+            None if prior is None else Prior.from_json(prior),
         )
 
 
-def learning_policy(kind: str, outcomes: Outcomes, epsilon: float) -> Policy:
+def learning_policy(
+    kind: str, outcomes: Outcomes, epsilon: float, prior: Prior | None = None
+) -> Policy:
     """The policy of a kind in `LEARNING`, with what it knows."""
     if kind == "thompson":
-        return Thompson(outcomes, epsilon)
-    return EpsilonGreedy(outcomes, epsilon)
+        return Thompson(outcomes, epsilon, prior=prior)
+    return EpsilonGreedy(outcomes, epsilon, prior=prior)
 
 
 def read_policy_file(path: Path) -> Table | Learnt:

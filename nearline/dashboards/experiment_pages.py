@@ -42,6 +42,7 @@ _NEEDED = (
     "fct_experiment_days",
     "fct_experiment_segments",
     "fct_experiment_values",
+    "fct_decisions",
 )
 
 

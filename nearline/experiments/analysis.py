@@ -19,7 +19,7 @@ from nearline.experiments.estimators import (
 )
 from nearline.experiments.expressions import MetricKind
 from nearline.experiments.findings import AnalysisError, Finding, find_for
-from nearline.experiments.guardrails import GuardrailStatus, judge_guardrail
+from nearline.experiments.guardrails import GuardrailStatus, Limit, judge_guardrail
 from nearline.experiments.inference import (
     LEAST_EXPECTED_COUNT,
     Comparison,
@@ -106,8 +106,8 @@ class Question:
     weights: Mapping[str, float] | None = None
     horizon: Horizon = field(default_factory=FixedHorizon)
     correction: str = "holm"
-    guardrails: Mapping[str, float] = field(default_factory=dict)
-    """Metric -> relative worsening that is tolerated."""
+    guardrails: Mapping[str, float | Limit] = field(default_factory=dict)
+    """Metric -> worsening that is tolerated, relative where it is no `Limit`."""
     lower_is_better: frozenset[str] = frozenset()
     least_effect: float | None = None
     """Smallest relative change of the primary metric that matters."""

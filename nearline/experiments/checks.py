@@ -13,7 +13,7 @@ from nearline.experiments.analysis import Check, Status, status_of
 from nearline.experiments.estimators import Layout, Stratum, estimate_arms
 from nearline.experiments.inference import Comparison, FixedHorizon
 from nearline.experiments.multiplicity import adjust_holm
-from nearline.experiments.sample_ratio import srm_p_value
+from nearline.experiments.sample_ratio import SRM_WARNING_LEVEL, srm_p_value
 from nearline.experiments.statistics import JointStatistics
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Of an arm's units on a day, for the day's difference to count as nearly normal.
 LEAST_UNITS_OF_A_DAY = 30
 LEAST_DAYS = 3
+AA_LEVEL = 0.05
 
 
 def check_covariate(name: str, arms: "Mapping[str, np.ndarray]") -> Check:
@@ -55,6 +56,31 @@ def check_covariate_sums(sums: Mapping[str, Mapping[str, JointStatistics]]) -> C
         Status.UNKNOWN: f"{name} does not vary, so it shows and removes nothing",
     }
     return Check("covariate_balance", status, says[status], p_value)
+
+
+def check_history(name: str, p_values: Sequence[float]) -> Check:
+    """How often `name` differed between arms that nothing was done to: A/A comparisons.
+
+    Args:
+        p_values: of independent experiments, one each: several arms adjusted for.
+
+    More differences at the 5 % level than chance gives: one-sided binomial test. Never an
+    alarm, since it tells of other experiments.
+    """
+    from scipy.special import bdtrc
+
+    count = len(p_values)
+    found = sum(p_value < AA_LEVEL for p_value in p_values)
+    p_value = float(bdtrc(found - 1, count, AA_LEVEL)) if found else 1.0
+    of = "1 other experiment" if count == 1 else f"{count:,} other experiments"
+    says = (
+        f"{name} differed before the start in {found:,} of {of} at the "
+        f"{AA_LEVEL * 100:g} % level, where chance gives {AA_LEVEL * count:.2g}"
+    )
+    if p_value < SRM_WARNING_LEVEL:
+        says += ": its intervals may be too narrow, or arms are not drawn by chance"
+        return Check("aa_history", Status.WARNING, says, p_value)
+    return Check("aa_history", Status.OK, says, p_value)
 
 
 def check_ratio_by_group(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from nearline.experiments.analysis import Answer, ArmResult, Question, Status
-from nearline.experiments.guardrails import GuardrailStatus
+from nearline.experiments.guardrails import GuardrailStatus, Limit
 from nearline.experiments.power import DEFAULT_POWER
 from nearline.experiments.verdict import round_pair, signed
 
@@ -108,8 +108,8 @@ def _conclude_variant(
         return Conclusion(
             Decision.STOP,
             f"stop {result.variant}: guardrail {broken.metric} is worse by more than "
-            f"{margin:.3g} of control "
-            f"({_bare_change(broken)}); "
+            f"{_margin_words(margin)} "
+            f"({_guardrail_change(broken, margin)}); "
             f"{result.metric}: {change}",
         )
     is_significant = p_value < 1 - question.horizon.confidence_level
@@ -140,11 +140,12 @@ def _conclude_better(
     unclear = [one for one in guardrails if one.guardrail is GuardrailStatus.UNCLEAR]
     if unclear:
         one = unclear[0]
-        needed = _units_for(one, question.guardrails[one.metric])
+        margin = question.guardrails[one.metric]
+        needed = _units_for(one, margin)
         return Conclusion(
             Decision.KEEP_RUNNING,
             f"keep running until {_end(needed)} and guardrail {one.metric} is known to "
-            f"hold (so far {_bare_change(one)}); "
+            f"hold (so far {_guardrail_change(one, margin)}); "
             f"{result.variant} makes {result.metric} better, {change}",
         )
     kept = f"; guardrails hold: {', '.join(one.metric for one in guardrails)}"
@@ -193,8 +194,9 @@ def _end(needed: int | None) -> str:
     return f"the smaller arm has about {needed:,} units"
 
 
-def _units_for(result: ArmResult, effect: float) -> int | None:
-    """Units of the smaller arm with which a relative `effect` is seen in 4 of 5 cases.
+def _units_for(result: ArmResult, effect: float | Limit) -> int | None:
+    """Units of the smaller arm with which an `effect` is seen in 4 of 5 cases; relative
+    where it is no `Limit`.
 
     From the interval's own half-width, so that a horizon that widens it is paid for.
     None where there are enough already, or where no number can be told.
@@ -207,8 +209,9 @@ def _units_for(result: ArmResult, effect: float) -> int | None:
         return None
     half_width = (result.ci_high - result.ci_low) / 2
     needed_width = half_width + float(ndtri(DEFAULT_POWER)) * error
+    wanted = effect.value if isinstance(effect, Limit) else effect * abs(control)
     # A margin of 0 asks for more units than there can be.
-    growth = needed_width / (effect * abs(control)) if effect else math.inf
+    growth = needed_width / wanted if wanted else math.inf
     if not 1 < growth < MOST_GROWTH:
         return None
     return _round_up(math.ceil(growth * growth * min(size or 0 for size in sizes)))
@@ -236,15 +239,27 @@ def _span(result: ArmResult) -> str | None:
             100 * result.relative_ci_low, 100 * result.relative_ci_high
         )
         return f"{signed(low)} % to {signed(high)} %"
+    return _absolute_span(result)
+
+
+def _absolute_span(result: ArmResult) -> str | None:
     if result.ci_low is None or result.ci_high is None:
         return None
     low, high = round_pair(result.ci_low, result.ci_high)
     return f"{signed(low)} to {signed(high)}"
 
 
-def _bare_change(result: ArmResult) -> str:
-    """Without its level, for within brackets; the sentence names the level elsewhere."""
-    return _span(result) or _UNKNOWN
+def _margin_words(margin: float | Limit) -> str:
+    return str(margin) if isinstance(margin, Limit) else f"{margin:.3g} of control"
+
+
+def _guardrail_change(result: ArmResult, margin: float | Limit) -> str:
+    """As the margin is: relative, or in its unit. Without its level, for within brackets;
+    the sentence names the level elsewhere."""
+    if not isinstance(margin, Limit):
+        return _span(result) or _UNKNOWN
+    said = _absolute_span(result)
+    return _UNKNOWN if said is None else f"{said} {margin.unit}"
 
 
 def _is_worse(result: ArmResult, question: Question) -> bool:

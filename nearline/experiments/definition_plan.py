@@ -13,7 +13,7 @@ from nearline.errors import InputError
 from nearline.experiments.baseline import Baseline
 from nearline.experiments.definitions import ExperimentDefinition, HorizonKind
 from nearline.experiments.history import History, MetricHistory, Traffic
-from nearline.experiments.metrics import ExperimentMetric
+from nearline.experiments.metrics import DECISION_LATENCY, ExperimentMetric
 from nearline.experiments.plan import Plan, plan_for_effect, plan_for_units
 
 Role = Literal["primary", "secondary", "guardrail"]
@@ -100,6 +100,10 @@ def plan_definition(
     roles |= dict.fromkeys(definition.guardrails, "guardrail")
     planned = []
     for name, role in roles.items():
+        if name == DECISION_LATENCY.name:
+            nothing = f"{name} has no history before the arms' own decisions"
+            planned.append(MetricPlan(name, role, variant, problem=nothing))
+            continue
         planner = _Planner(
             definition.variants[variant] / pair, per_day, power, confidence_level
         )

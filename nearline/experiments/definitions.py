@@ -22,6 +22,7 @@ from nearline.experiments.assignment import (
     HoldOut,
     Slot,
 )
+from nearline.experiments.metrics import DECISION_LATENCY
 from nearline.privacy.consents import Purpose
 from nearline.yaml_forms import FORM_CONFIG, FileError, FileProblem, read_form
 
@@ -38,7 +39,7 @@ _SUFFIXES = (".yml", ".yaml")
 _TINY = 1e-6
 
 _Share = Annotated[float, Field(ge=0, le=1)]
-_Margin = Annotated[float, Field(gt=0, lt=1)]
+_Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Salt = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Variant = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
@@ -93,7 +94,8 @@ class ExperimentDefinition:
     hold_outs       who never sees it, not even once it is decided: everybody's, its own
     starts_at       UTC; None has not begun
     metrics         further ones, which are reported and decide nothing
-    guardrails      metric -> largest relative harm (0.02: at most 2 % worse)
+    guardrails      metric -> largest relative harm (0.02: at most 2 % worse); of the
+                    time of decisions milliseconds
     expected_effect relative change of the primary metric that it is planned for
     looks           of a group-sequential horizon, as shares of the planned units
     contaminated    what becomes of those who were seen in more than one variant
@@ -435,6 +437,12 @@ class _Reading:
                 f"{place}.guardrails",
                 f"has the primary metric, {form.primary}: its verdict sees harm already",
             )
+        for name, margin in form.guardrails.items():
+            if margin >= 1 and name != DECISION_LATENCY.name:
+                self._add(
+                    f"{place}.guardrails.{name}",
+                    "input should be less than 1: 0.05 allows 5 % worse",
+                )
 
     def _check_variants(
         self, variants: Mapping[str, float], control: str, place: str

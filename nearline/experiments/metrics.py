@@ -67,6 +67,20 @@ class ExperimentMetric:
     parameters: Mapping[str, float] | None = None
 
 
+DECISION_LATENCY = ExperimentMetric(
+    "decision_latency_ms",
+    "Time of a decision",
+    "Milliseconds from question to answer, mean of all decisions made in the arm.",
+    WarehouseKind.RATIO,
+    "decision_latency_milliseconds",
+    "decisions",
+    is_lower_better=True,
+    unit="milliseconds",
+)
+"""A guardrail of every experiment that decisions assign; none of the YAML's, since the
+tables of sums start with exposures and decisions are made before them."""
+
+
 def load_metrics(folder: Path) -> tuple[ExperimentMetric, ...]:
     """Every metric with `meta.experiment`, in the order of the files.
 
@@ -99,6 +113,8 @@ def load_metrics(folder: Path) -> tuple[ExperimentMetric, ...]:
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"metric {name} is defined twice; give each its own name")
+        if name == DECISION_LATENCY.name:
+            raise InputError(f"metric {name} is there already; give yours another name")
     return found
 
 

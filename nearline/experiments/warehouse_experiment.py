@@ -25,17 +25,31 @@ from nearline.experiments.analysis import (
 )
 from nearline.experiments.checks import (
     check_covariate_sums,
+    check_history,
     check_ratio_by_group,
     check_trend,
 )
-from nearline.experiments.conclusion import Conclusion, Decision, conclude
+from nearline.experiments.conclusion import (
+    LEAST_UNITS_TO_CONCLUDE,
+    Conclusion,
+    Decision,
+    conclude,
+)
 from nearline.experiments.definitions import ExperimentDefinition, Phase
 from nearline.experiments.estimators import Layout
 from nearline.experiments.expressions import MetricKind
 from nearline.experiments.findings import Finding
-from nearline.experiments.guardrails import GuardrailStatus
+from nearline.experiments.guardrails import (
+    DECISION_LATENCY_LIMIT,
+    GuardrailStatus,
+    Limit,
+)
 from nearline.experiments.inference import FixedHorizon, Horizon, homogeneity_p_value
-from nearline.experiments.metrics import ExperimentMetric, WarehouseKind
+from nearline.experiments.metrics import (
+    DECISION_LATENCY,
+    ExperimentMetric,
+    WarehouseKind,
+)
 from nearline.experiments.sequential import (
     DEFAULT_TUNED_UNIT_COUNT,
     AlwaysValid,
@@ -187,7 +201,8 @@ class ExperimentTables:
 
     `by_day` is by day of first exposure, `up_to_day` what was known at the end of a day,
     `by_group` by (dimension, value); each metric -> key -> variant. `values` is, of
-    quantiles, metric -> variant -> (value, units).
+    quantiles, metric -> variant -> (value, units). `decision_latency` is of visitors, by
+    day of their first decision in the arm.
     """
 
     key: str
@@ -204,6 +219,13 @@ class ExperimentTables:
     values: Mapping[str, Mapping[str, tuple[tuple[float, int], ...]]] = field(
         default_factory=dict
     )
+    decision_latency: Mapping[date, Mapping[str, Sums]] = field(default_factory=dict)
+
+    def sums_by_day(self, metric: str) -> Mapping[date, Mapping[str, Sums]]:
+        """Day -> variant -> sums of the metric."""
+        if metric == DECISION_LATENCY.name:
+            return self.decision_latency
+        return self.by_day.get(metric, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,12 +304,14 @@ def analyse(
     metrics: Sequence[ExperimentMetric],
     definition: ExperimentDefinition | None,
     now: datetime,
+    history: Mapping[str, Sequence[float]] | None = None,
 ) -> Analysis:
     """What the experiment's definition asks, answered as of `now` (UTC).
 
     Without a definition: all metrics, equal weights, one look, no adjustment. Data that
     cannot answer give findings. AnalysisError where the definition names a metric that
-    the project does not have.
+    the project does not have. `history` is, of other experiments, `p_values_before` by
+    measure.
     """
     phase = None if definition is None else definition.phase_at(now)
     since = None if definition is None else _counts_since(definition, now)
@@ -306,16 +330,20 @@ def analyse(
         )
         weights = None
     horizon = _horizon(definition, sum(counts.values()), findings)
+    limits = _limits(tables, phase)
+    asked = chosen
+    if DECISION_LATENCY.name in limits:
+        asked = [*chosen, DECISION_LATENCY]
     data = experiment_data(
-        tables, chosen, is_adjusted=definition is not None, since=since
+        tables, asked, is_adjusted=definition is not None, since=since
     )
-    arms = data.metrics
+    arms = data.metrics[: len(chosen)]
     question = Question(
         control=None if definition is None else definition.control,
         weights=weights,
         horizon=horizon,
-        guardrails={} if phase is None else dict(phase.guardrails),
-        lower_is_better=frozenset(one.name for one in chosen if one.is_lower_better),
+        guardrails=limits,
+        lower_is_better=frozenset(one.name for one in asked if one.is_lower_better),
         least_effect=(
             None
             if definition is None or definition.expected_effect is None
@@ -326,6 +354,8 @@ def analyse(
         counts = {**counts, definition.control: 0}
     checks = () if findings else tuple(_checks(tables, chosen, arms, weights, since))
     checks += tuple(_checks_of_exposures(tables, definition))
+    if chosen and (before := (history or {}).get(chosen[0].measure)):
+        checks += (check_history(_spelled(chosen[0].measure), before),)
     answered = answer(
         replace(data, unit_counts=counts, findings=tuple(findings), checks=checks),
         question,
@@ -336,9 +366,9 @@ def analyse(
     return Analysis(
         tables,
         definition,
-        tuple(chosen),
+        tuple(asked),
         question,
-        {one.name: one.layout for one in arms},
+        {one.name: one.layout for one in data.metrics},
         answered,
         concluded,
         since,
@@ -368,7 +398,7 @@ def total_by_variant(
 ) -> dict[str, Sums]:
     """The sums of each arm over the days that count."""
     parts: dict[str, list[Sums]] = defaultdict(list)
-    for day, arms in tables.by_day.get(metric, {}).items():
+    for day, arms in tables.sums_by_day(metric).items():
         if since is None or day >= since:
             for variant, sums in arms.items():
                 parts[variant].append(sums)
@@ -384,7 +414,8 @@ def _chosen(
     if phase is None:
         first = [name for name in (DEFAULT_PRIMARY,) if name in by_name]
         return [by_name[name] for name in dict.fromkeys([*first, *by_name])]
-    names = dict.fromkeys([phase.primary_metric, *phase.metrics, *phase.guardrails])
+    guardrails = (one for one in phase.guardrails if one != DECISION_LATENCY.name)
+    names = dict.fromkeys([phase.primary_metric, *phase.metrics, *guardrails])
     for name in names:
         if name not in by_name:
             raise AnalysisError(
@@ -393,6 +424,21 @@ def _chosen(
                 f"there are {', '.join(by_name)}",
             )
     return [by_name[name] for name in names]
+
+
+def _limits(tables: ExperimentTables, phase: Phase | None) -> dict[str, float | Limit]:
+    """The definition's guardrails, and the time of decisions where they assign the arms."""
+    named = {} if phase is None else phase.guardrails
+    limits: dict[str, float | Limit] = dict(named)
+    arms = {arm for found in tables.decision_latency.values() for arm in found}
+    if DECISION_LATENCY.name in named:
+        milliseconds = named[DECISION_LATENCY.name]
+        limits[DECISION_LATENCY.name] = replace(
+            DECISION_LATENCY_LIMIT, value=milliseconds
+        )
+    elif len(arms) > 1:
+        limits[DECISION_LATENCY.name] = DECISION_LATENCY_LIMIT
+    return limits
 
 
 def _counts_since(definition: ExperimentDefinition, now: datetime) -> date | None:
@@ -451,6 +497,11 @@ def _metric_arms(
     if kind is MetricKind.QUANTILE:
         return _quantile_arms(metric, tables, since)
     totals = total_by_variant(tables, metric.name, since)
+    if metric == DECISION_LATENCY:
+        # An arm without a decision is an empty one, whoever was exposed to it.
+        nobody = Sums(0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        arms = _unit_counts(tables, since)
+        totals = dict.fromkeys(arms, nobody) | totals
     findings = {
         variant: finding
         for variant, sums in totals.items()
@@ -567,24 +618,58 @@ def _checks(
         yield from _check_largest(tables, metrics, arms)
 
 
+def p_values_before(
+    tables: ExperimentTables,
+    metrics: Sequence[ExperimentMetric],
+    definition: ExperimentDefinition | None,
+    now: datetime,
+) -> dict[str, float]:
+    """By measure, whether the arms differed in it before their exposure: A/A comparisons.
+
+    Welch's t, of several arms the least p-value by Holm. None of a measure that did not
+    vary, or of an arm with too few units to be near normal.
+    """
+    since = None if definition is None else _counts_since(definition, now)
+    found = {}
+    for measure, arms in _before(tables, metrics, since, LEAST_UNITS_TO_CONCLUDE):
+        p_value = check_covariate_sums({measure: arms}).p_value
+        if p_value is not None and math.isfinite(p_value):
+            found[measure] = p_value
+    return found
+
+
 def _check_before(
     tables: ExperimentTables, metrics: Sequence[ExperimentMetric], since: date | None
 ) -> Iterable[Check]:
-    sums = {
-        metric.measure.replace("_", " "): {
-            variant: one.before
-            for variant, one in total_by_variant(tables, metric.name, since).items()
-        }
-        for metric in metrics
-        if metric.name in tables.by_day
-    }
     varying = {
-        name: arms
-        for name, arms in sums.items()
-        if arms and all(arm.unit_count > 1 for arm in arms.values())
+        _spelled(measure): arms for measure, arms in _before(tables, metrics, since, 2)
     }
     if varying:
         yield check_covariate_sums(varying)
+
+
+def _before(
+    tables: ExperimentTables,
+    metrics: Sequence[ExperimentMetric],
+    since: date | None,
+    least_unit_count: int,
+) -> Iterable[tuple[str, dict[str, JointStatistics]]]:
+    """Of each measure once, what each arm's units had of it before their exposure."""
+    by_measure: dict[str, str] = {}
+    for metric in metrics:
+        if metric.name in tables.by_day:
+            by_measure.setdefault(metric.measure, metric.name)
+    for measure, name in by_measure.items():
+        arms = {
+            variant: one.before
+            for variant, one in total_by_variant(tables, name, since).items()
+        }
+        if arms and min(one.unit_count for one in arms.values()) >= least_unit_count:
+            yield measure, arms
+
+
+def _spelled(measure: str) -> str:
+    return measure.replace("_", " ")
 
 
 def _check_novelty(

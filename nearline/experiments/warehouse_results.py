@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nearline.errors import InputError
 from nearline.experiments.analysis import ArmResult
 from nearline.experiments.conclusion import cannot_conclude
+from nearline.experiments.decision_latency import read_decision_latency
 from nearline.experiments.definitions import ExperimentDefinition, load_definitions
 from nearline.experiments.findings import AnalysisError
 from nearline.experiments.inference import Comparison, Problem
@@ -29,6 +30,7 @@ from nearline.experiments.warehouse_experiment import (
     ExperimentTables,
     Relation,
     analyse,
+    p_values_before,
     read_tables,
     total_by_variant,
 )
@@ -57,10 +59,47 @@ def analyse_all(
     now: datetime,
 ) -> list[Analysis]:
     """Every experiment that has an exposure, by key, as its definition asks."""
-    return [
-        analyse_usable(tables, metrics, definitions.get(key), now)
+    latency = read_decision_latency(connection, relation)
+    every = {
+        key: replace(tables, decision_latency=latency.get(key, {}))
         for key, tables in read_tables(connection, relation).items()
+    }
+    return analyse_together(every, metrics, definitions, now)
+
+
+def analyse_together(
+    every: Mapping[str, ExperimentTables],
+    metrics: Sequence[ExperimentMetric],
+    definitions: Mapping[str, ExperimentDefinition],
+    now: datetime,
+) -> list[Analysis]:
+    """The same of tables that are read; each is told what the others were before."""
+    before = {
+        key: p_values_before(tables, metrics, definitions.get(key), now)
+        for key, tables in every.items()
+    }
+    return [
+        analyse_usable(
+            tables,
+            metrics,
+            definitions.get(key),
+            now,
+            _of_others(before, key),
+        )
+        for key, tables in every.items()
     ]
+
+
+def _of_others(
+    before: Mapping[str, Mapping[str, float]], key: str
+) -> dict[str, list[float]]:
+    """By measure, the p-values of all experiments but `key`."""
+    found: dict[str, list[float]] = {}
+    for other, p_values in before.items():
+        if other != key:
+            for measure, p_value in p_values.items():
+                found.setdefault(measure, []).append(p_value)
+    return found
 
 
 def analyse_usable(
@@ -68,13 +107,14 @@ def analyse_usable(
     metrics: Sequence[ExperimentMetric],
     definition: ExperimentDefinition | None,
     now: datetime,
+    history: Mapping[str, Sequence[float]] | None = None,
 ) -> Analysis:
     """The analysis; where the definition asks what nobody can answer, one without it that
     concludes nothing but that."""
     try:
-        return analyse(tables, metrics, definition, now)
+        return analyse(tables, metrics, definition, now, history)
     except AnalysisError as refusal:
-        bare = analyse(tables, metrics, None, now)
+        bare = analyse(tables, metrics, None, now, history)
         return replace(
             bare,
             definition=definition,

@@ -19,6 +19,7 @@ TABLES = (
     "fct_experiment_days",
     "fct_experiment_segments",
     "fct_experiment_values",
+    "fct_decisions",
 )
 
 

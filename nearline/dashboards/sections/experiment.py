@@ -29,7 +29,7 @@ from nearline.experiments.effects import (
     daily_effects,
     group_effects,
 )
-from nearline.experiments.guardrails import GuardrailStatus
+from nearline.experiments.guardrails import GuardrailStatus, Limit
 from nearline.experiments.metrics import ExperimentMetric, WarehouseKind
 from nearline.experiments.report import describe_method
 from nearline.experiments.warehouse_experiment import Analysis
@@ -50,6 +50,7 @@ _CHECK_NAMES = {
     "sample_ratio_by_channel": "Sizes, by channel",
     "sample_ratio_by_segment": "Sizes, by segment",
     "covariate_balance": "Before the start",
+    "aa_history": "Other experiments, before the start",
     "novelty": "Steady over the days",
     "outliers": "A few large values",
     "exposure_lag": "Late exposures",
@@ -72,6 +73,7 @@ _DIMENSIONS = {
     "channel": "Channel",
     "segment": "Segment",
 }
+_UNITS = {"seconds": " s", "hours": " h", "milliseconds": " ms"}
 _HORIZONS = {
     "fixed": "one look, at the planned end",
     "always_valid": "the interval may be looked at on any day",
@@ -199,7 +201,13 @@ def experiment_page(
             for one in others
         ),
         others_figure=_effects_figure(
-            "others", [(title(one), one) for one in [*of_primary, *guardrails, *others]]
+            "others",
+            [
+                (title(one), one)
+                for one in [*of_primary, *guardrails, *others]
+                # Where a limit is no share, shares of control would hide all others.
+                if not isinstance(analysis.question.guardrails.get(one.metric), Limit)
+            ],
         ),
         groups=tuple(
             _group_figure(f"groups-{index}-{number}", found, one, several)
@@ -221,10 +229,8 @@ def value_words(
         return wording.percent(value, 2)
     if metric.unit == "cents":
         return wording.money(value, currency)
-    if metric.unit == "seconds":
-        return f"{wording.decimal(value)} s" if value is not None else wording.UNKNOWN
-    if metric.unit == "hours":
-        return f"{wording.decimal(value)} h" if value is not None else wording.UNKNOWN
+    if value is not None and metric.unit in _UNITS:
+        return f"{wording.decimal(value)}{_UNITS[metric.unit]}"
     return wording.decimal(value, 3 if value is not None and abs(value) < 10 else 1)
 
 
@@ -237,7 +243,7 @@ def difference_words(
     if metric.unit == "cents":
         span = wording.signed_span(Interval(low, high), 2, 0.01)
         return f"{span} {currency or ''}".rstrip()
-    unit = {"seconds": " s", "hours": " h"}.get(metric.unit or "", "")
+    unit = _UNITS.get(metric.unit or "", "")
     decimals = 1 if unit or max(abs(low), abs(high)) >= 10 else 3
     return f"{wording.signed_span(Interval(low, high), decimals)}{unit}"
 
@@ -307,7 +313,7 @@ def _terms(
 
 def _limits(analysis: Analysis, metrics: dict[str, ExperimentMetric]) -> str:
     limits = [
-        f"{metrics[name].label} (by more than {wording.percent(margin, 0)})"
+        f"{metrics[name].label} (by more than {_margin_words(margin)})"
         for name, margin in analysis.question.guardrails.items()
     ]
     return ", ".join(limits) or "nothing named"
@@ -453,9 +459,13 @@ def _guardrail_line(
         title,
         badge,
         tone,
-        f"At most {wording.percent(margin, 0)} worse is allowed. {_change(result)}",
+        f"At most {_margin_words(margin)} worse is allowed. {_change(result)}",
         _means(metric, result, currency),
     )
+
+
+def _margin_words(margin: float | Limit) -> str:
+    return str(margin) if isinstance(margin, Limit) else wording.percent(margin, 0)
 
 
 def _other_line(

@@ -14,6 +14,7 @@ from nearline.dashboards.queries import Arm, Experiment, Result
 from nearline.dashboards.sections.comparison import currency_word
 from nearline.dashboards.sections.figures import Figure, effect_row, effects_figure
 from nearline.dashboards.statistics import Interval
+from nearline.experiments.metrics import DECISION_LATENCY
 
 NO_EXPERIMENT = "No experiment ran in this data."
 _CANNOT_CONCLUDE = "cannot conclude"
@@ -23,6 +24,7 @@ _METRIC_NAMES = {
     "add_to_cart": "Add to cart",
     "revenue_per_visitor": "Revenue per visitor",
     "engaged_seconds_per_visitor": "Engaged time per visitor",
+    DECISION_LATENCY.name: f"{DECISION_LATENCY.label} (ms)",
 }
 
 
@@ -157,6 +159,9 @@ def _effects_figure(key: str, results: Sequence[Result]) -> Figure:
     variants = {result.variant_key for result in results}
     rows = []
     for result in results:
+        # What matters of it are milliseconds: shares of control would hide all others.
+        if result.metric_name == DECISION_LATENCY.name:
+            continue
         label = _metric_name(result.metric_name)
         if len(variants) > 1:
             label += f", {result.variant_key}"

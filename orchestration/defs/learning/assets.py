@@ -90,6 +90,7 @@ def person_clusters(
         "fct_experiment_days",
         "fct_experiment_segments",
         "fct_experiment_values",
+        "fct_decisions",
     ],
     group_name="learning",
     owners=["team:experiments"],

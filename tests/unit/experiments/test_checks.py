@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_ind
+from scipy.stats import binomtest, ttest_ind
 
 from nearline.experiments.analysis import Status
 from nearline.experiments.checks import (
     check_covariate,
+    check_history,
     check_outliers,
     check_ratio_by_group,
     check_trend,
@@ -27,6 +28,29 @@ def test_a_covariate_that_differs_before_the_start_is_an_alarm() -> None:
     assert check_covariate("orders_before", shifted).status is Status.ALARM
     flat = {"a": np.ones(50), "b": np.ones(50)}
     assert check_covariate("orders_before", flat).status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("found", "count", "status"),
+    [
+        (0, 3, Status.OK),
+        (1, 1, Status.OK),
+        (2, 40, Status.OK),
+        (6, 40, Status.OK),
+        (7, 40, Status.WARNING),
+    ],
+)
+def test_more_differences_than_chance_gives_before_the_start_are_a_warning(
+    found: int, count: int, status: Status
+) -> None:
+    check = check_history("orders", [0.04] * found + [0.06] * (count - found))
+
+    oracle = binomtest(found, count, 0.05, alternative="greater").pvalue
+    assert check.p_value == pytest.approx(oracle, rel=1e-9)
+    assert check.status is status
+    assert f"orders differed before the start in {found} of {count} other" in (
+        check.message
+    )
 
 
 def test_a_loss_on_one_device_is_found_and_named() -> None:

@@ -72,6 +72,14 @@ def test_names_that_there_are_not_are_told_of(files: Path) -> None:
         assert line.startswith(start)
 
 
+def test_the_time_of_decisions_may_be_a_guardrail_and_nothing_else(files: Path) -> None:
+    limit = {"decision_latency_ms": 50}
+    written(files, metrics={"primary": "conversion", "guardrails": limit})
+    assert run("check").exit_code == 0
+    written(files, metrics={"primary": "decision_latency_ms"})
+    assert "there is no metric decision_latency_ms" in run("check").stderr
+
+
 def test_a_change_of_what_runs_is_refused_by_the_next_check(files: Path) -> None:
     written(files)
     assert run("check").exit_code == 0
@@ -332,12 +340,16 @@ class TestPlan:
     ) -> None:
         written(
             files,
-            metrics={"primary": "conversion", "guardrails": {"came_back": 0.05}},
+            metrics={
+                "primary": "conversion",
+                "guardrails": {"came_back": 0.05, "decision_latency_ms": 50},
+            },
             expected_effect=0.2,
         )
-        primary, guardrail = run_json("plan", "banner", "--days", "7")["metrics"]
+        primary, back, latency = run_json("plan", "banner", "--days", "7")["metrics"]
         assert primary["problem"] is None
-        assert "a retention has no plan by formula" in guardrail["problem"]
+        assert "a retention has no plan by formula" in back["problem"]
+        assert "no history before the arms' own decisions" in latency["problem"]
 
 
 def test_without_a_release_a_plan_says_what_to_run(files: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from nearline.experiments.warehouse_experiment import (
     Sums,
     analyse,
 )
-from nearline.experiments.warehouse_results import result_rows
+from nearline.experiments.warehouse_results import analyse_together, result_rows
 from tests.unit.experiments.released_experiment import (
     Units,
     draw_units,
@@ -245,3 +245,39 @@ def test_units_of_before_the_weights_changed_are_left_out(
     # The day on which it changed is of both phases, so the third day alone counts.
     assert found.answer.unit_counts == {"a": 300, "b": 293}
     assert daily_effects(found, "spent", "b") == ()
+
+
+def test_each_is_told_how_often_the_others_differed_before_their_start() -> None:
+    rng = np.random.default_rng(7)
+    drawn = {
+        f"x{number}": {
+            # Those of x0 were not drawn by chance, those of x9 are too few to tell.
+            name: draw_units(rng, 20 if number == 9 else 200, lift=0.1)
+            for name in ("a", "b")
+        }
+        for number in range(10)
+    }
+    drawn["x0"]["b"] = replace(drawn["x0"]["b"], before=drawn["x0"]["b"].before + 2)
+    every = {key: tables_of(arms, (MEAN,), key) for key, arms in drawn.items()}
+
+    found = analyse_together(every, (MEAN,), {}, NOW)
+
+    p_values = {
+        key: stats.ttest_ind(arms["a"].before, arms["b"].before, equal_var=False).pvalue
+        for key, arms in drawn.items()
+        if key != "x9"
+    }
+    for analysis in found:
+        others = [p for key, p in p_values.items() if key != analysis.tables.key]
+        check = next(c for c in analysis.answer.checks if c.name == "aa_history")
+        differed = sum(p < 0.05 for p in others)
+        assert f"things differed before the start in {differed} of {len(others)} " in (
+            check.message
+        )
+    assert p_values["x0"] < 0.05
+
+
+def test_a_first_experiment_has_no_history(arms: Mapping[str, Units]) -> None:
+    (found,) = analyse_together({"x": tables_of(arms, (MEAN,))}, (MEAN,), {}, NOW)
+
+    assert "aa_history" not in {check.name for check in found.answer.checks}
