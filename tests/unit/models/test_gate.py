@@ -29,6 +29,24 @@ def test_a_model_that_is_worse_than_none_is_refused() -> None:
     assert "worse than no model" in judged.reason
 
 
+def test_a_gain_is_told_as_such_and_more_of_it_is_better() -> None:
+    gains = losses(0.3, 1)
+    worse = judge(-(gains - 0.1), -gains, None, UNITS, seed=1, gain="nDCG")
+    assert worse.reason == (
+        "worse than the champion beyond noise (difference in nDCG -0.10000, "
+        "95 % interval -0.10000 to -0.10000)"
+    )
+    better = judge(-(gains + 0.1), -gains, None, UNITS, seed=1, gain="nDCG")
+    assert "(difference in nDCG +0.10000" in better.reason
+
+
+def test_why_there_is_no_champion_is_told() -> None:
+    judged = judge(
+        losses(0.3, 1), None, losses(0.4, 2), UNITS, seed=1, without_champion="no v3"
+    )
+    assert judged.reason == "no v3, and not worse than no model"
+
+
 @pytest.mark.parametrize(("mean", "is_passed"), [(0.3, True), (0.39, False)])
 def test_worse_than_the_champion_is_refused_and_equal_is_not(
     mean: float, is_passed: bool
