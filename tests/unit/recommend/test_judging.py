@@ -245,6 +245,20 @@ def test_a_champion_is_asked_by_ids_whatever_its_codes_are(
     good, _ = judged(behaviour, champion, constant(np.arange(ITEMS)))
     same, _ = judged(recoded, champion, constant(np.arange(ITEMS + 1)))
     assert same.beside["champion_v1"] == good.beside["champion_v1"]
+    # And the other way about: it knows one that there is no more.
+    scores = np.arange(ITEMS + 1)
+    found = [
+        judged(
+            behaviour,
+            replace(champion, model=replace(champion.model, **its)),
+            champion.model.blend,
+        )[0].beside["champion_v1"]
+        for its in (
+            {"catalogue": more, "blend": constant(scores)},
+            {"blend": constant(scores[1:])},
+        )
+    ]
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(("known", "share"), [(15, 0.5), (0, 0.0)])
@@ -335,6 +349,7 @@ def test_inputs_that_drifted_refuse_where_something_serves_and_are_told_where_no
     assert not verdict.is_passed
     assert verdict.reason.startswith("inputs drifted: categories; ")
     verdict, _ = judged(behaviour, NOTHING, good)
+    assert verdict.is_passed
     assert verdict.reason.endswith("inputs drifted: categories, but nothing serves yet")
     assert verdict.details["drift"][0]["feature"] == "categories"
 
