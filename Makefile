@@ -68,13 +68,14 @@ format: setup-dev ## Put the code in shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup-dev ## Measure a run, the door, growing history, identity, sources, features, recommendations, triggers, decisions and experiments; rewrite docs/benchmarks*.md
+bench: setup-dev ## Measure a run, the door, growing history, identity, sources, features, recommendations, propensity, triggers, decisions and experiments; rewrite docs/benchmarks*.md
 	@$(BIN)/python -m tests.benchmarks.run
 	@tests/services/install.sh
 	@$(BIN)/python -m tests.benchmarks.door
 	@$(BIN)/python -m tests.benchmarks.history
 	@$(BIN)/python -m tests.benchmarks.features
 	@$(BIN)/python -m tests.benchmarks.recommendations
+	@$(BIN)/python -m tests.benchmarks.propensity
 	@$(BIN)/python -m tests.benchmarks.triggers
 	@$(BIN)/python -m tests.benchmarks.decisions
 	@$(BIN)/python -m tests.benchmarks.experiments

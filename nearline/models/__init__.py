@@ -6,8 +6,15 @@ scores (`propensity`, `recommend`), or when that happens (Dagster). No version h
 of persons: parameters and counts alone, so that erasure need not open it.
 """
 
-from nearline.models.cards import Estimate, ModelCard, ModelFacts
-from nearline.models.drift import FeatureDrift, Reference, drift_of, reference_of
+from nearline.models.cards import Estimate, ModelCard, ModelFacts, champion_name
+from nearline.models.drift import (
+    FeatureDrift,
+    Reference,
+    drift_of,
+    drift_of_counts,
+    index_by_chance,
+    reference_of,
+)
 from nearline.models.gate import Judgement, judge
 from nearline.models.loading import Champion, NoChampion, load_champion, load_version
 from nearline.models.registry import (
@@ -33,8 +40,11 @@ __all__ = [
     "ModelState",
     "NoChampion",
     "Reference",
+    "champion_name",
     "decide",
     "drift_of",
+    "drift_of_counts",
+    "index_by_chance",
     "judge",
     "load_champion",
     "load_version",

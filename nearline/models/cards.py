@@ -15,9 +15,16 @@ from nearline.estimates import Estimate as Estimate
 
 CARD = "card.json"
 
+_CHAMPION = "champion_v"
+
 
 class BrokenVersionError(NearlineError):
     """A version's folder is not as it was written, or not of this code's making."""
+
+
+def champion_name(version: int) -> str:
+    """What `ModelFacts.beside` calls the champion that a version was held against."""
+    return f"{_CHAMPION}{version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +34,9 @@ class ModelFacts:
     `data_from` and `data_up_to` are the first and last moment (UTC, ISO) of the rows that
     it was trained and measured on. `metrics` are of the model on rows that it was not
     trained on, `beside` the same of what it stands beside on the same rows (by name, such
-    as base_rate). `suppression` is the digest of the suppression list that the release was
-    built under. `details` is whatever else the card shows, as plain JSON.
+    as base_rate, and by `champion_name` what served then). `suppression` is the digest of
+    the suppression list that the release was built under. `details` is whatever else the
+    card shows, as plain JSON.
     """
 
     release_id: str
@@ -43,6 +51,13 @@ class ModelFacts:
     features: tuple[str, ...] = ()
     suppression: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    def champions_metrics(self) -> Mapping[str, Estimate]:
+        """Those of the champion that the version was held against; none without one."""
+        for name, metrics in self.beside.items():
+            if name.startswith(_CHAMPION):
+                return metrics
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

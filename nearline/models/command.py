@@ -1,6 +1,7 @@
 """`nearline models`: which versions there are, which serves, and putting another in."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from nearline.errors import InputError
 from nearline.settings import load_settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nearline.models.cards import Estimate, ModelCard
     from nearline.models.registry import ModelState
 
@@ -35,7 +38,8 @@ def models() -> None:
 @models.command(name="list", epilog="Example: nearline models list --json")
 @_json_option
 def list_command(as_json: bool) -> None:
-    """Show every model with its champion, its challenger and what is on disk."""
+    """Show every model: champion, challenger, versions on disk, and what was last decided
+    of one of them, why, and how good it was beside the champion of then."""
     from nearline.models.registry import read_state, registered_names, versions
 
     folder = load_settings().models
@@ -47,7 +51,11 @@ def list_command(as_json: bool) -> None:
         print_json(
             {
                 "models": [
-                    {**_as_json(name, state), "versions": on_disk}
+                    {
+                        **_as_json(name, state),
+                        "versions": on_disk,
+                        "decided": _decision_as_json(folder, name, state),
+                    }
                     for name, (state, on_disk) in found.items()
                 ]
             }
@@ -61,6 +69,8 @@ def list_command(as_json: bool) -> None:
                 f"challenger {_version(state.challenger)}, on disk "
                 f"{', '.join(map(_version, on_disk))}"
             )
+            for line in _decision_words(folder, name, state):
+                click.echo(f"  {line}")
 
 
 @models.command(epilog="Example: nearline models show propensity_7d 3")
@@ -149,6 +159,56 @@ def _as_json(name: str, state: "ModelState") -> dict[str, Any]:
         "challenger": state.challenger,
         "champions_before": list(state.champions_before),
     }
+
+
+def _decision_as_json(
+    folder: "Path", name: str, state: "ModelState"
+) -> dict[str, Any] | None:
+    decision = state.last_decision()
+    if decision is None:
+        return None
+    card = _card_of(folder, name, decision.version, state)
+    return {
+        **asdict(decision),
+        "metrics": _plain(card.facts.metrics) if card else {},
+        "beside_champion": _plain(card.facts.champions_metrics()) if card else {},
+    }
+
+
+def _plain(metrics: Mapping[str, "Estimate"]) -> dict[str, Any]:
+    return {name: asdict(estimate) for name, estimate in metrics.items()}
+
+
+def _decision_words(folder: "Path", name: str, state: "ModelState") -> list[str]:
+    decision = state.last_decision()
+    if decision is None:
+        return []
+    lines = [
+        f"v{decision.version} {decision.action.replace('_', ' ')} {decision.at[:10]}: "
+        f"{decision.reason}"
+    ]
+    card = _card_of(folder, name, decision.version, state)
+    champions = card.facts.champions_metrics() if card else {}
+    if card and champions:
+        lines += [
+            f"{measure} {_estimate(own)}, the champion's {_estimate(champions[measure])}"
+            for measure, own in card.facts.metrics.items()
+            if measure in champions
+        ]
+    return lines
+
+
+def _card_of(
+    folder: "Path", name: str, version: int, state: "ModelState"
+) -> "ModelCard | None":
+    """None where it is gone or damaged; the list goes on without its figures."""
+    from nearline.models.cards import BrokenVersionError
+    from nearline.models.registry import check_version
+
+    try:
+        return check_version(folder, name, version, state)
+    except (InputError, BrokenVersionError):
+        return None
 
 
 def _version(version: int | None) -> str:

@@ -37,15 +37,16 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class FeatureDrift:
-    """The index of one feature, and the least that is no chance."""
+    """The index of one feature, the least that is no chance, and the least that matters."""
 
     feature: str
     index: float
     by_chance: float
+    limit: float = DRIFT_LIMIT
 
     @property
     def is_drifted(self) -> bool:
-        return self.index > max(DRIFT_LIMIT, self.by_chance)
+        return self.index > max(self.limit, self.by_chance)
 
 
 def reference_of(features: Sequence[str], values: "Matrix") -> tuple[Reference, ...]:
@@ -74,23 +75,37 @@ def drift_of(
     for number, reference in enumerate(references):
         before = np.array(reference.counts, dtype=np.float64)
         now = _counts(values[:, number], np.array(reference.edges))
-        found.append(_drift(reference.feature, before, now))
+        found.append(drift_of_counts(reference.feature, before, now))
     return tuple(sorted(found, key=lambda one: (-one.index, one.feature)))
 
 
-def _drift(feature: str, before: "Matrix", now: "Matrix") -> FeatureDrift:
-    from scipy.stats import chi2
+def drift_of_counts(
+    feature: str, before: "Matrix", now: "Matrix", limit: float = DRIFT_LIMIT
+) -> FeatureDrift:
+    """The index of one feature by the counts of its bins, which both have alike.
 
+    Counts need not be whole, but their sum must be that of what is independent.
+    """
     is_used = (before + now) > 0
     if before.sum() == 0 or now.sum() == 0 or is_used.sum() < 2:
-        return FeatureDrift(feature, 0.0, 0.0)
+        return FeatureDrift(feature, 0.0, 0.0, limit)
     p, q = before[is_used], now[is_used]
-    by_chance = chi2.ppf(_CHANCE_QUANTILE, len(p) - 1) * (1 / p.sum() + 1 / q.sum())
+    by_chance = index_by_chance(len(p) - 1, float(p.sum()), float(q.sum()))
     p = np.maximum(p, _HALF_A_ROW) / p.sum()
     q = np.maximum(q, _HALF_A_ROW) / q.sum()
     return FeatureDrift(
-        feature, float(((q - p) * np.log(q / p)).sum()), float(by_chance)
+        feature, float(((q - p) * np.log(q / p)).sum()), by_chance, limit
     )
+
+
+def index_by_chance(
+    degrees_of_freedom: int, before_count: float, now_count: float
+) -> float:
+    """What two samples of one population exceed in one case of a thousand."""
+    from scipy.stats import chi2
+
+    most = chi2.ppf(_CHANCE_QUANTILE, degrees_of_freedom)
+    return float(most * (1 / before_count + 1 / now_count))
 
 
 def _counts(column: "Matrix", edges: "Matrix") -> "Matrix":

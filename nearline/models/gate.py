@@ -41,6 +41,9 @@ def judge(
     units: "NDArray[Any]",
     seed: int,
     drifts: Sequence[FeatureDrift] = (),
+    *,
+    gain: str | None = None,
+    without_champion: str = "the first one",
 ) -> Judgement:
     """Judges by losses per row (less is better; for a gain, pass its negative).
 
@@ -49,6 +52,8 @@ def judge(
             there is no champion yet, or no floor.
         units: whom each row belongs to, drawn whole.
         drifts: of the rows to be served against those that the challenger learnt from.
+        gain: what the losses are the negative of, such as "nDCG@20", for the words.
+        without_champion: why there is none, for the words.
     """
     drifted = tuple(one.feature for one in drifts if one.is_drifted)
     against_champion = _difference(challenger, champion, units, seed)
@@ -60,21 +65,30 @@ def judge(
         problems.append("a score of it is no number")
     if _is_worse(against_champion):
         problems.append(
-            f"worse than the champion beyond noise ({_words(against_champion)})"
+            f"worse than the champion beyond noise ({_words(against_champion, gain)})"
         )
     if _is_worse(against_floor):
-        problems.append(f"worse than no model beyond noise ({_words(against_floor)})")
+        problems.append(
+            f"worse than no model beyond noise ({_words(against_floor, gain)})"
+        )
     if drifted:
-        shown = ", ".join(drifted[:_MOST_NAMED])
-        more = len(drifted) - _MOST_NAMED
-        problems.append(f"inputs drifted: {shown}" + (f" and {more} more" * (more > 0)))
+        problems.append(drift_in_words(drifted))
     if problems:
         reason = "; ".join(problems)
     elif champion is None:
-        reason = "the first one, and not worse than no model"
+        reason = without_champion + (
+            ", and not worse than no model" * (floor is not None)
+        )
     else:
-        reason = f"not worse than the champion ({_words(against_champion)})"
+        reason = f"not worse than the champion ({_words(against_champion, gain)})"
     return Judgement(not problems, reason, against_champion, against_floor, drifted)
+
+
+def drift_in_words(drifted: Sequence[str]) -> str:
+    """Names the first few features of those that drifted."""
+    shown = ", ".join(drifted[:_MOST_NAMED])
+    more = len(drifted) - _MOST_NAMED
+    return f"inputs drifted: {shown}" + (f" and {more} more" * (more > 0))
 
 
 def _difference(
@@ -107,10 +121,14 @@ def _is_worse(difference: Estimate | None) -> bool:
     )
 
 
-def _words(difference: Estimate | None) -> str:
+def _words(difference: Estimate | None, gain: str | None) -> str:
+    name = gain or "loss"
     if difference is None or difference.value is None:
-        return "difference in loss not defined"
-    return (
-        f"difference in loss {difference.value:+.5f}, "
-        f"95 % interval {difference.ci_low:+.5f} to {difference.ci_high:+.5f}"
-    )
+        return f"difference in {name} not defined"
+    value, low, high = difference.value, difference.ci_low, difference.ci_high
+    assert low is not None
+    assert high is not None
+    if gain:
+        # Of a gain more is better: what is said is the gain's own difference.
+        value, low, high = 0.0 - value, 0.0 - high, 0.0 - low
+    return f"difference in {name} {value:+.5f}, 95 % interval {low:+.5f} to {high:+.5f}"

@@ -60,6 +60,8 @@ class _View:
     scale: str
     bars: tuple[_Bar, ...]
     left_out: tuple[tuple[str, str], ...]
+    challenger: str | None
+    challenger_rows: tuple[tuple[str, tuple[str, ...]], ...]
     entries: tuple[Entry, ...]
 
 
@@ -101,24 +103,52 @@ def _view_of(models: Path, name: str) -> _View | None:
     else:
         role = "challenger; nothing serves yet"
     details = card.facts.details
+    measures = tuple(card.facts.metrics)
+    challenger = _challenger_of(models, name, state, version)
     dots, scale = _dots(details.get("calibration_curve", []))
     return _View(
         name=name,
         role=f"v{version} {role}",
         facts=_facts(card),
-        measures=tuple(one.replace("_", " ") for one in card.facts.metrics),
-        rows=tuple(
-            (label.replace("_", " "), tuple(e.in_words() for e in metrics.values()))
-            for label, metrics in (
-                ("this version", card.facts.metrics),
-                *card.facts.beside.items(),
-            )
-        ),
+        measures=tuple(one.replace("_", " ") for one in measures),
+        rows=_rows("this version", card, measures),
         dots=dots,
         scale=scale,
         bars=_bars(details.get("importances", [])),
         left_out=tuple(sorted(details.get("left_out", {}).items())),
+        challenger=None if challenger is None else f"v{challenger.version}",
+        challenger_rows=()
+        if challenger is None
+        else _rows(f"v{challenger.version}", challenger, measures),
         entries=state.entries[::-1][:_MOST_ENTRIES],
+    )
+
+
+def _challenger_of(
+    models: Path, name: str, state: ModelState, shown: int
+) -> ModelCard | None:
+    """The card of the challenger, where it is whole and not what is shown anyhow."""
+    if state.challenger is None or state.challenger == shown:
+        return None
+    try:
+        return check_version(models, name, state.challenger, state)
+    except (BrokenVersionError, InputError):
+        return None
+
+
+def _rows(
+    label: str, card: ModelCard, measures: tuple[str, ...]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """A version's measures, then those of what it stands beside."""
+    return tuple(
+        (
+            name.replace("_", " "),
+            tuple(
+                metrics[one].in_words() if one in metrics else "not measured"
+                for one in measures
+            ),
+        )
+        for name, metrics in ((label, card.facts.metrics), *card.facts.beside.items())
     )
 
 

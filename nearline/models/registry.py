@@ -76,6 +76,11 @@ class ModelState:
     def digest_of(self, version: int) -> str | None:
         return dict(self.cards).get(version)
 
+    def last_decision(self) -> Entry | None:
+        """What was last decided of any version; None where nothing was yet."""
+        decided = (one for one in reversed(self.entries) if one.action != "registered")
+        return next(decided, None)
+
 
 def state_file(models: Path, name: str) -> Path:
     """It is replaced whenever another version is to serve."""

@@ -13,11 +13,15 @@ from typing import Any
 
 from nearline.errors import NearlineError
 from nearline.feature_views import DescribedView, find_feature_views
-from nearline.models.cards import ModelCard, ModelFacts
+from nearline.models.cards import ModelCard, ModelFacts, champion_name
 from nearline.models.gate import Judgement, judge
-from nearline.models.loading import Champion, load_champion
+from nearline.models.loading import Champion, NoChampion, load_champion
 from nearline.models.registry import decide, register
-from nearline.propensity.predictor import read_predictor, write_predictor
+from nearline.propensity.predictor import (
+    Predictor,
+    read_predictor,
+    write_predictor,
+)
 from nearline.propensity.sizes import DAILY_ROWS
 from nearline.propensity.targets import LABEL, SERVICE, Target, label_query
 from nearline.propensity.training import NotTrained, Trained, train
@@ -100,15 +104,10 @@ def learn(
         return Learnt(target.key, target.model, None, None, False, trained.reason)
     # Of the release that was read; another may be published by now.
     manifest = read_manifest(settings.releases / done.release_id)
-    card = register(
-        settings.models,
-        target.model,
-        _facts(trained, done.release_id, done.code_version, seed,
-               manifest.suppression if manifest else ""),
-        lambda folder: write_predictor(trained.predictor, folder),
-        now,
-    )  # fmt: skip
-    return _decide(settings, target, trained, card, seed, now, is_held)
+    origin = Origin(
+        done.release_id, done.code_version, manifest.suppression if manifest else ""
+    )
+    return put_forward(settings, target, trained, origin, seed, now, is_held=is_held)
 
 
 def told_in_time(features: Sequence[str], views: Iterable[DescribedView]) -> list[str]:
@@ -130,17 +129,38 @@ def _read(file: Path) -> Any:
     return pq.read_table(file)
 
 
-def _decide(
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a model was trained on and by, as its card states it."""
+
+    release_id: str
+    code_version: str
+    suppression: str
+
+
+def put_forward(
     settings: Settings,
     target: Target,
     trained: Trained,
-    card: ModelCard,
+    origin: Origin,
     seed: int,
     now: datetime,
-    is_held: bool,
+    *,
+    is_held: bool = False,
 ) -> Learnt:
+    """Registers what was trained, judges it beside what serves, and promotes it or not.
+
+    The card has the champion's measures on the same rows beside its own.
+    """
     held_out = trained.held_out
     serving = load_champion(settings.models, target.model, read_predictor)
+    card = register(
+        settings.models,
+        target.model,
+        _facts(trained, origin, serving, seed),
+        lambda folder: write_predictor(trained.predictor, folder),
+        now,
+    )
     judgement = judge(
         held_out.losses(trained.predictor),
         held_out.losses(serving.model) if isinstance(serving, Champion) else None,
@@ -157,12 +177,18 @@ def _decide(
 
 
 def _facts(
-    trained: Trained, release_id: str, code_version: str, seed: int, suppression: str
+    trained: Trained,
+    origin: Origin,
+    serving: Champion[Predictor] | NoChampion,
+    seed: int,
 ) -> ModelFacts:
     beside = dict(trained.metrics)
+    if isinstance(serving, Champion):
+        name = champion_name(serving.card.version)
+        beside[name] = trained.held_out.measures(serving.model, seed)
     return ModelFacts(
-        release_id=release_id,
-        code_version=code_version,
+        release_id=origin.release_id,
+        code_version=origin.code_version,
         data_from=_utc(trained.data_from),
         data_up_to=_utc(trained.data_up_to),
         seed=seed,
@@ -171,7 +197,7 @@ def _facts(
         beside=beside,
         feature_service=SERVICE,
         features=tuple(dict.fromkeys(one.feature for one in trained.predictor.inputs)),
-        suppression=suppression,
+        suppression=origin.suppression,
         details={"label": LABEL, **trained.details},
     )
 

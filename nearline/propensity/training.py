@@ -80,8 +80,15 @@ class HeldOut:
 
     def losses(self, predictor: Predictor) -> "Matrix":
         """Log loss per row of `predictor`, by its own inputs."""
+        return log_losses(self._scores(predictor), self.labels)
+
+    def measures(self, predictor: Predictor, seed: int) -> dict[str, Estimate]:
+        """What `measure` says of `predictor`, by its own inputs."""
+        return measure(self._scores(predictor), self.labels, self.units, seed)
+
+    def _scores(self, predictor: Predictor) -> "Matrix":
         rows = encode_table(self.table, self.table[MOMENT], predictor.inputs)
-        return log_losses(predictor.scores(rows), self.labels)
+        return predictor.scores(rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

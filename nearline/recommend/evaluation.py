@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nearline.errors import InputError
-from nearline.recommend.histories import Histories, batches, interaction_matrix
+from nearline.recommend.histories import Histories, interaction_matrix
 from nearline.recommend.interactions import (
     USER_COLUMN,
     code_table,
@@ -45,7 +45,7 @@ from nearline.recommend.measuring import (
 )
 from nearline.recommend.models.protocol import Fitting
 from nearline.recommend.models.registry import models_for_users
-from nearline.recommend.ranking import tie_order, top_items, without_seen
+from nearline.recommend.ranking import tie_order, unseen_lists
 from nearline.recommend.splits import Split, hidden_of, split_by
 
 if TYPE_CHECKING:
@@ -230,17 +230,15 @@ def _similarity_by(
 
 def _rank_unseen(model: "Model", task: _Task, advance: Advance) -> "Codes":
     """Lists of the longest k (fewer columns where there are fewer items)."""
-    item_count = task.split.train.item_count
-    width = min(task.k[-1], item_count)
-    is_unknown = task.in_training == 0
-    lists = []
-    for part in batches(task.histories, item_count):
-        scores = without_seen(model.score(part), part)
-        # Nobody could recommend these: what is known of them lies in the test.
-        scores[:, is_unknown] = -np.inf
-        lists.append(top_items(scores, width, task.order))
-        advance(len(part) / len(task.histories))
-    return np.vstack(lists)
+    return unseen_lists(
+        model,
+        task.histories,
+        # Nobody could recommend the others: what is known of them lies in the test.
+        task.in_training > 0,
+        min(task.k[-1], task.split.train.item_count),
+        task.order,
+        advance,
+    )
 
 
 def _measures(lists: "Codes", task: _Task) -> dict[int, dict[str, Estimate]]:

@@ -13,8 +13,13 @@ import numpy as np
 
 from nearline.recommend.catalogue import Catalogue
 from nearline.recommend.companions import PairCounts, count_pairs, strongest_of_both
+from nearline.recommend.held_out import HeldOut
 from nearline.recommend.interactions import Interactions
-from nearline.recommend.models.blend import Blend, learn_user_blend
+from nearline.recommend.models.blend import (
+    Blend,
+    fit_weighed_members,
+    learn_user_weights,
+)
 from nearline.recommend.models.protocol import Fitting
 from nearline.recommend.models.recency import trending_half_life
 
@@ -76,21 +81,24 @@ class Learnt:
         return self.together.reference
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Quality:
-    """nDCG of each person that the blend was weighed on, and of popularity for them."""
+def learn(
+    behaviour: Behaviour, seed: int, held_out: HeldOut | None = None
+) -> tuple[Learnt, Blend | None]:
+    """Learns everything anew; works on any behaviour, none at all included.
 
-    blend: "NDArray[np.float64]"
-    popularity: "NDArray[np.float64]"
-    persons: "Codes"
+    Args:
+        held_out: what the blend is to be measured on.
 
-
-def learn(behaviour: Behaviour, seed: int) -> tuple[Learnt, Quality]:
-    """Learns everything anew; works on any behaviour, none at all included."""
+    Returns:
+        What was learnt of everything, and the blend to measure in its place: of the same
+        weights, with members that have seen nothing of what is held out. The weights
+        have not either. Without anything held out there is none, and the weights are
+        learnt of everything, too.
+    """
     by_session = behaviour.by_session
     catalogue = behaviour.catalogue
     reference = float(by_session.times.max(initial=0.0))
-    blend, quality = _learn_blend(behaviour, seed)
+    blend, stand_in = _learn_blends(behaviour, seed, held_out)
     half_life = max(trending_half_life(by_session), 86_400.0)
     weights = np.exp2((by_session.times - reference) / half_life)
     counted = count_pairs(by_session, reference, TOGETHER_HALF_LIFE)
@@ -111,24 +119,27 @@ def learn(behaviour: Behaviour, seed: int) -> tuple[Learnt, Quality]:
         trending_half_life=half_life,
         category_affinity=_category_affinity(counted, catalogue),
     )
-    return learnt, quality
+    return learnt, stand_in
 
 
-def _learn_blend(behaviour: Behaviour, seed: int) -> tuple[Blend, Quality]:
+def _learn_blends(
+    behaviour: Behaviour, seed: int, held_out: HeldOut | None
+) -> tuple[Blend, Blend | None]:
     by_person = behaviour.by_person.first_of_each_pair()
     if not len(by_person):
-        none = np.empty(0)
-        return Blend({}, {}, hides_seen=True), Quality(
-            none, none, np.empty(0, dtype=np.int32)
-        )
+        return Blend({}, {}, hides_seen=True), None
     fitting = Fitting(
         seed,
         split="temporal",
         test_share=VALIDATION_SHARE,
         attributes=behaviour.catalogue.attributes,
     )
-    found = learn_user_blend(by_person, fitting, without=_KEEPS_PEOPLE)
-    return found.blend, Quality(found.qualities, found.floor, found.owners)
+    learnt_from = by_person if held_out is None else held_out.before
+    weights = learn_user_weights(learnt_from, fitting, without=_KEEPS_PEOPLE)
+    blend = fit_weighed_members(by_person, weights, fitting)
+    if held_out is None:
+        return blend, None
+    return blend, fit_weighed_members(held_out.before, weights, fitting)
 
 
 def _weighed_counts(

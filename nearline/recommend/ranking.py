@@ -1,14 +1,17 @@
 """Rankings: from scores to the best few, with equal scores in a stated order."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nearline.recommend.histories import Histories, batches
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nearline.recommend.histories import Histories
     from nearline.recommend.interactions import Codes
+    from nearline.recommend.models.protocol import Model
 
 NOTHING = -1
 """Fills a list that has fewer items than places."""
@@ -44,8 +47,31 @@ def top_items(scores: "NDArray[np.float32]", k: int, tie_order: "Codes") -> "Cod
     return np.hstack([items, padding])
 
 
+def unseen_lists(
+    model: "Model",
+    histories: Histories,
+    may_be_listed: "NDArray[np.bool_]",
+    k: int,
+    order: "Codes",
+    advance: Callable[[float], None] = lambda share: None,
+) -> "Codes":
+    """The k best items for each history, as `top_items` has them; none of its own.
+
+    Args:
+        may_be_listed: of each item; the rest stands in no list.
+        advance: told how much more of the whole is done, 1 in all.
+    """
+    lists = [np.empty((0, k), dtype=np.int32)]
+    for part in batches(histories, len(may_be_listed)):
+        scores = without_seen(model.score(part), part)
+        scores[:, ~may_be_listed] = -np.inf
+        lists.append(top_items(scores, k, order))
+        advance(len(part) / len(histories))
+    return np.vstack(lists)
+
+
 def without_seen(
-    scores: "NDArray[np.float32]", histories: "Histories"
+    scores: "NDArray[np.float32]", histories: Histories
 ) -> "NDArray[np.float32]":
     """Scores with -inf at the items of each row's own history; changed in place."""
     seen = histories.entries()

@@ -46,25 +46,30 @@ _json_option = click.option(
 def train(seed: int, as_json: bool) -> None:
     """Learn from what `nearline run` published, as a new version in the registry.
 
-    It serves from then on, unless its lists are worse than what is popular beyond noise;
-    `nearline models rollback recommender` puts the one before back. Used are item views,
-    carts and purchases with consent to personalization, no bots. Dagster does the same
-    every day.
+    It serves from then on, unless its lists are worse beyond noise than those of what
+    serves now, or than what is popular, or unless inputs drifted; `nearline models list`
+    says which. `nearline models rollback recommender` puts the one before back. Used are
+    item views, carts and purchases with consent to personalization, no bots. Dagster does
+    the same every day.
     """
+    from nearline.models.page import build_models_page
     from nearline.recommend.training import train as run
 
+    settings = load_settings()
     with progress_bar("Learning", 1.0) as bar:
         done = run(
-            load_settings(),
+            settings,
             seed=seed,
             now=datetime.now(UTC),
             code_version=version("nearline"),
             advance=bar.advance,
         )
+    page = build_models_page(settings.models, settings.site)
     if as_json:
         print_json(done)
     else:
         click.echo("\n".join(_training_words(done)))
+        click.echo(f"Cards: {page}")
 
 
 @click.command(
@@ -263,7 +268,11 @@ def _training_words(done: "Training") -> list[str]:
         "weights    "
         + ", ".join(f"{name} {weight:.2f}" for name, weight in done.weights.items()),
     ]
-    for name, found in (("blend", done.ndcg), ("popularity", done.popularity_ndcg)):
+    for name, found in (
+        ("blend", done.ndcg),
+        (f"champion v{done.champion}", done.champion_ndcg),
+        ("popularity", done.popularity_ndcg),
+    ):
         if found is not None and found.value is not None:
             lines.append(
                 f"nDCG@20    {found.value:.3f} ({found.ci_low:.3f}-{found.ci_high:.3f}) "

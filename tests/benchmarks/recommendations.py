@@ -22,8 +22,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from nearline.models import NoChampion
 from nearline.recommend.catalogue import SCHEMA, catalogue_of
 from nearline.recommend.interactions import Interactions
+from nearline.recommend.judging import (
+    NDCG,
+    POPULARITY,
+    judge_version,
+    prepare_trial,
+)
 from nearline.recommend.learning import Behaviour, Learnt, learn
 from nearline.recommend.recommender import make_recommender
 from nearline.recommend.requests import Request, Touch
@@ -108,14 +115,17 @@ def measure_learning(interaction_count: int) -> tuple[Learnt, dict[str, float]]:
     """What was learnt, with wall and processor seconds and the peak in GB."""
     behaviour = shop(interaction_count, ITEMS, seed=1)
     wall, cpu = time.perf_counter(), time.process_time()
-    learnt, quality = learn(behaviour, seed=0)
+    first = NoChampion("nothing serves yet")
+    trial = prepare_trial(behaviour.by_person, first, seed=0)
+    learnt, stand_in = learn(behaviour, 0, trial.held_out)
+    verdict = judge_version(trial, stand_in, behaviour, seed=0)
     found = {
         "interactions": float(interaction_count),
         "wall_seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-        "ndcg": float(quality.blend.mean()),
-        "popularity_ndcg": float(quality.popularity.mean()),
+        "ndcg": verdict.metrics[NDCG].value or 0.0,
+        "popularity_ndcg": verdict.beside[POPULARITY][NDCG].value or 0.0,
     }
     return learnt, found
 
@@ -213,8 +223,8 @@ def _report(found: list[dict[str, dict[str, float]]]) -> str:
         "",
         "## Learning",
         "",
-        "All members twice (to weigh them, then on everything), pairs, trends; without the "
-        "reading of the tables.",
+        "All members to weigh them, those with a weight twice more (to be judged, then on "
+        "everything), pairs, trends, the judging; without the reading of the tables.",
         "",
         "| interactions | processor s | wall s | peak memory | nDCG@20 | popularity |",
         "|---|---|---|---|---|---|",

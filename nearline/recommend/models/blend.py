@@ -90,24 +90,21 @@ def level(scores: "Scores", histories: Histories, hides_seen: bool) -> "Scores":
 
 def fit_user_blend(train: Interactions, fitting: Fitting) -> Blend:
     """For users: new items, seen ones hidden."""
-    return learn_user_blend(train, fitting).blend
+    return fit_weighed_members(train, learn_user_weights(train, fitting), fitting)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LearntBlend:
-    """A blend, and the nDCG of each validation history: of the blend and of what all
-    are shown who are not known (`floor`, popularity). `owners` says whose they are."""
-
-    blend: Blend
-    qualities: "NDArray[np.float64]"
-    floor: "NDArray[np.float64]"
-    owners: "Codes"
+def fit_weighed_members(
+    train: Interactions, weights: Mapping[str, float], fitting: Fitting
+) -> Blend:
+    """A blend for users by weights that were learnt before."""
+    members = _with_content(_USER_MEMBERS, fitting)
+    return _fit_members(train, members, weights, fitting, hides_seen=True)
 
 
-def learn_user_blend(
+def learn_user_weights(
     train: Interactions, fitting: Fitting, without: Collection[str] = ()
-) -> LearntBlend:
-    """As `fit_user_blend`, with what it reaches, and without members by their names."""
+) -> Mapping[str, float]:
+    """Weights of the members for users, but for those named in `without`."""
     members = {
         name: fit
         for name, fit in _with_content(_USER_MEMBERS, fitting).items()
@@ -126,13 +123,7 @@ def learn_user_blend(
         items=hidden.items,
         hides_seen=True,
     )
-    weighed = _learn_weights(validation, members, fitting)
-    return LearntBlend(
-        blend=_fit_members(train, validation, members, weighed.weights, fitting),
-        qualities=weighed.qualities,
-        floor=weighed.floor,
-        owners=owners,
-    )
+    return _learn_weights(validation, members, fitting)
 
 
 def fit_session_blend(train: Interactions, fitting: Fitting) -> Blend:
@@ -150,18 +141,16 @@ def fit_session_blend(train: Interactions, fitting: Fitting) -> Blend:
                 )
             )
         )
-    return _fit_blend(
-        train,
-        _Validation(
-            train=train.take(~is_late),
-            histories=positions.histories,
-            rows=np.arange(len(positions.targets)),
-            items=positions.targets,
-            hides_seen=False,
-        ),
-        _with_content(_SESSION_MEMBERS, fitting),
-        fitting,
+    validation = _Validation(
+        train=train.take(~is_late),
+        histories=positions.histories,
+        rows=np.arange(len(positions.targets)),
+        items=positions.targets,
+        hides_seen=False,
     )
+    members = _with_content(_SESSION_MEMBERS, fitting)
+    weights = _learn_weights(validation, members, fitting)
+    return _fit_members(train, members, weights, fitting, hides_seen=False)
 
 
 def _with_content(members: Mapping[str, Fit], fitting: Fitting) -> Mapping[str, Fit]:
@@ -207,46 +196,27 @@ class _Validation:
     hides_seen: bool
 
 
-def _fit_blend(
-    train: Interactions,
-    validation: _Validation,
-    members: Mapping[str, Fit],
-    fitting: Fitting,
-) -> Blend:
-    weights = _learn_weights(validation, members, fitting).weights
-    return _fit_members(train, validation, members, weights, fitting)
-
-
 def _fit_members(
     train: Interactions,
-    validation: _Validation,
     members: Mapping[str, Fit],
     weights: Mapping[str, float],
     fitting: Fitting,
+    *,
+    hides_seen: bool,
 ) -> Blend:
     return Blend(
         members={name: members[name](train, fitting) for name in weights},
         weights=weights,
-        hides_seen=validation.hides_seen,
+        hides_seen=hides_seen,
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Weighed:
-    """Weights, and nDCG by validation history: of the blend, and of popularity alone."""
-
-    weights: Mapping[str, float]
-    qualities: "NDArray[np.float64]"
-    floor: "NDArray[np.float64]"
 
 
 def _learn_weights(
     validation: _Validation, members: Mapping[str, Fit], fitting: Fitting
-) -> _Weighed:
+) -> dict[str, float]:
     """Weights of the members that help; all alike where nothing can be learnt."""
     if not len(validation.items) or not len(validation.train):
-        alike = dict.fromkeys(members, 1 / len(members))
-        return _Weighed(alike, np.empty(0), np.empty(0))
+        return dict.fromkeys(members, 1 / len(members))
     candidates, scores = _candidates(
         validation,
         {name: fit(validation.train, fitting) for name, fit in members.items()},
@@ -256,15 +226,12 @@ def _learn_weights(
         candidates, validation.rows, validation.items, validation.train.item_count
     )
 
-    def qualities(blended: "Scores") -> "NDArray[np.float64]":
+    def quality(blended: "Scores") -> float:
         order = best_places(blended, VALIDATION_LENGTH)
         ranked = np.take_along_axis(hits.is_hit, order, axis=1)
-        return ndcg(replace(hits, is_hit=ranked), VALIDATION_LENGTH)
+        return float(ndcg(replace(hits, is_hit=ranked), VALIDATION_LENGTH).mean())
 
-    weights = greedy_weights(scores, lambda blended: float(qualities(blended).mean()))
-    blended = sum(np.float32(weight) * scores[name] for name, weight in weights.items())
-    assert not isinstance(blended, int)
-    return _Weighed(weights, qualities(blended), qualities(scores["popularity"]))
+    return greedy_weights(scores, quality)
 
 
 def _candidates(

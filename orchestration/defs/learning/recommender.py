@@ -20,12 +20,13 @@ _SEED = 0
     owners=["team:behaviour"],
     kinds={"scipy", "implicit"},
     description="The recommender: a version in the registry, which serves unless it is "
-    "worse than what is popular.",
+    "worse than what serves now or what is popular, or its inputs drifted.",
 )
 def recommender(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """Trains on the published tables; `nearline recommend train` does the same."""
     from datetime import UTC, datetime
 
+    from nearline.models.page import build_models_page
     from nearline.recommend.training import train
     from orchestration.lib.plots import bar_plot
 
@@ -42,6 +43,7 @@ def recommender(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]
         name: found.value
         for name, found in (
             ("ndcg_at_20", done.ndcg),
+            ("champion_ndcg_at_20", done.champion_ndcg),
             ("popularity_ndcg_at_20", done.popularity_ndcg),
         )
         if found is not None and found.value is not None
@@ -59,6 +61,9 @@ def recommender(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]
             "version": done.version,
             "is_serving": done.is_serving,
             "reason": done.reason,
+            "page": dg.MetadataValue.path(
+                str(build_models_page(settings.models, settings.site))
+            ),
             "items": done.item_count,
             "people": done.person_count,
             "weights": bar_plot(weights, "member", "weight", "Weights of the blend"),

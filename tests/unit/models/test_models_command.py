@@ -1,14 +1,16 @@
 """`nearline models`: what is there, and another version in service, from a terminal."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from nearline.errors import InputError
-from nearline.models import promote, register
+from nearline.models import Estimate, champion_name, decide, promote, register
 from nearline.models.command import models
+from nearline.models.registry import version_folder
 from tests.unit.models.test_registry import FACTS, NOW, written
 
 
@@ -31,7 +33,10 @@ def said(*arguments: str) -> str:
 
 
 def test_the_list_names_who_serves_and_what_is_on_disk(registry: Path) -> None:
-    assert said("list") == ("clicks: champion v2, challenger v3, on disk v1, v2, v3\n")
+    assert said("list") == (
+        "clicks: champion v2, challenger v3, on disk v1, v2, v3\n"
+        "  v2 promoted 2026-03-01: test\n"
+    )
     assert json.loads(said("list", "--json")) == {
         "models": [
             {
@@ -40,9 +45,45 @@ def test_the_list_names_who_serves_and_what_is_on_disk(registry: Path) -> None:
                 "challenger": 3,
                 "champions_before": [1],
                 "versions": [1, 2, 3],
+                "decided": {
+                    "at": "2026-03-01T04:00:00+00:00",
+                    "action": "promoted",
+                    "version": 2,
+                    "reason": "test",
+                    "metrics": {"auc": {"value": 0.8, "ci_low": 0.7, "ci_high": 0.9}},
+                    "beside_champion": {},
+                },
             }
         ]
     }
+
+
+def test_the_list_says_why_a_challenger_lost_and_how_it_stood_beside_the_champion(
+    registry: Path,
+) -> None:
+    beside = {champion_name(2): {"auc": Estimate(0.9, 0.85, 0.95)}}
+    register(registry, "clicks", replace(FACTS, beside=beside), written("4"), NOW)
+    decide(registry, "clicks", 4, False, "worse than the champion", NOW)
+    assert said("list").splitlines()[1:] == [
+        "  v4 refused 2026-03-01: worse than the champion",
+        "  auc 0.8 (0.7 to 0.9), the champion's 0.9 (0.85 to 0.95)",
+    ]
+    found = json.loads(said("list", "--json"))["models"][0]["decided"]
+    assert found["beside_champion"]["auc"]["value"] == 0.9
+    # Its card is damaged: what was decided is known all the same.
+    (version_folder(registry, "clicks", 4) / "card.json").write_text("{")
+    assert said("list").splitlines()[1:] == [
+        "  v4 refused 2026-03-01: worse than the champion"
+    ]
+
+
+def test_before_anything_was_decided_the_list_says_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEARLINE_HOME", str(tmp_path))
+    register(tmp_path / "models", "clicks", FACTS, written("1"), NOW)
+    assert said("list") == "clicks: champion none, challenger v1, on disk v1\n"
+    assert json.loads(said("list", "--json"))["models"][0]["decided"] is None
 
 
 def test_a_card_shows_measures_beside_those_of_the_base_rate(registry: Path) -> None:

@@ -1,9 +1,10 @@
 """The page of model cards: what serves, in words and pictures, and no script."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nearline.models import Estimate, ModelFacts, promote, register
+from nearline.models import Estimate, ModelFacts, champion_name, promote, register
 from nearline.models.page import build_models_page
 
 NOW = datetime(2026, 3, 1, 4, tzinfo=UTC)
@@ -64,3 +65,25 @@ def test_a_model_is_shown_with_its_measures_its_curve_and_what_it_goes_by(
     assert "&lt;b&gt;views&lt;/b&gt;" in html
     assert "nothing</p>" not in html
     assert "<script" not in html
+
+
+def test_a_challenger_is_shown_beside_the_champion_of_then_and_a_damaged_one_is_not(
+    tmp_path: Path,
+) -> None:
+    models = tmp_path / "models"
+
+    def add(facts: ModelFacts) -> None:
+        register(models, "clicks", facts, lambda f: (f / "a").write_text("1"), NOW)
+
+    add(FACTS)
+    promote(models, "clicks", 1, "first", NOW)
+    assert "which does not serve" not in page(tmp_path)
+    beside = {champion_name(1): {"other": Estimate(0.9, 0.8, 1.0)}}
+    add(replace(FACTS, metrics={"auc": Estimate(0.7, 0.6, 0.8)}, beside=beside))
+    html = page(tmp_path)
+    assert "The challenger v2, which does not serve" in html
+    assert '<td class="words">v2</td><td>0.700 (0.600 to 0.800)</td>' in html
+    # Of a measure that the champion's card does not have there is no figure to invent.
+    assert '<td class="words">champion v1</td><td>not measured</td>' in html
+    (models / "clicks" / "v2" / "a").write_text("2")
+    assert "which does not serve" not in page(tmp_path)

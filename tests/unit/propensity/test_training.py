@@ -1,15 +1,19 @@
 """What becomes of labelled rows: a model, or the reason why there is none."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from nearline.models import read_state
+from nearline.propensity.learning import Learnt, Origin, put_forward
 from nearline.propensity.targets import LABEL, TARGETS
 from nearline.propensity.training import BASE_RATE, NotTrained, Trained, train
+from nearline.settings import Settings
 from tests.unit.propensity.labelled_rows import FEATURES, labelled_rows, with_column
 
 SESSION = TARGETS["session"]
@@ -152,3 +156,29 @@ def test_numbers_that_are_none_are_missing_values() -> None:
     views[3] = np.inf
     found = trained(with_column(rows, "view_count_24h", views))
     assert np.isfinite(found.held_out.losses(found.predictor)).all()
+
+
+def test_what_is_put_forward_has_the_champions_measures_on_its_own_rows_in_its_card(
+    model: Trained, tmp_path: Path
+) -> None:
+    settings, now = Settings(home=tmp_path), datetime(2026, 4, 1, tzinfo=UTC)
+    origin = Origin("r1", "test", "")
+
+    def put(trained: Trained) -> Learnt:
+        return put_forward(settings, SESSION, trained, origin, seed=7, now=now)
+
+    first = put(model)
+    assert first.card is not None
+    assert first.is_promoted
+    assert "champion_v1" not in first.card.facts.beside
+    # Its calibration turned about: it says the opposite of what it learnt.
+    turned = replace(model.predictor, slope=-model.predictor.slope)
+    second = put(replace(model, predictor=turned))
+    assert second.card is not None
+    assert not second.is_promoted
+    assert "worse than the champion beyond noise" in second.reason
+    champions = second.card.facts.champions_metrics()
+    for name, expected in model.metrics[model.chosen].items():
+        assert champions[name] == expected
+    state = read_state(settings.models, SESSION.model)
+    assert (state.champion, state.challenger) == (1, 2)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,17 +12,28 @@ from click.testing import CliRunner, Result
 
 from nearline.errors import NearlineError
 from nearline.models import read_state
+from nearline.models.cards import read_card
+from nearline.models.command import models
+from nearline.models.page import build_models_page
 from nearline.privacy.suppression import suppress
 from nearline.recommend import training
 from nearline.recommend.artifacts import read_learnt, write_learnt
 from nearline.recommend.command import recommend
-from nearline.recommend.learning import Quality, learn
+from nearline.recommend.histories import Histories
+from nearline.recommend.learning import Learnt, learn
+from nearline.recommend.models.blend import Blend
 from nearline.recommend.recommender import make_recommender
 from nearline.recommend.requests import Request, Touch
 from nearline.recommend.serving import ServingRecommender
 from nearline.recommend.warehouse import read_behaviour, read_history
 from nearline.settings import Settings
-from tests.unit.recommend.fashion_shop import START, VISITS, fashion_behaviour
+from tests.unit.recommend.fashion_shop import (
+    DAY,
+    ITEMS,
+    START,
+    VISITS,
+    fashion_behaviour,
+)
 from tests.unit.recommend.small_shop import (
     SmallShop,
     event_row,
@@ -44,6 +56,35 @@ def call(settings: Settings, *arguments: str) -> Result:
 
 def train(settings: Settings) -> training.Training:
     return training.train(settings, seed=0, now=NOW, code_version="test")
+
+
+def lively_days(shop: SmallShop, name: str, days: int) -> None:
+    """Publishes the first days of a shop in which everybody goes by a taste."""
+    rng = np.random.default_rng(3)
+    liked = [[item for item, *_ in part] for part in (ITEMS[:5], ITEMS[5:10])]
+    events = [
+        event_row(f"p{person}", str(item), day * DAY + person * 60)
+        for person in range(60)
+        for day, item in enumerate(np.repeat(rng.permutation(liked[person % 2]), 2))
+        if day < days
+    ]
+    shop.release(name, visits=[], fct_events=events)
+
+
+class Contrary:
+    """Best is what another model says is worst."""
+
+    def __init__(self, model: Blend) -> None:
+        self._model = model
+
+    def score(self, histories: Histories) -> Any:
+        return 1 - self._model.score(histories)
+
+
+def learn_the_contrary(*asked: Any) -> tuple[Learnt, Blend]:
+    learnt, stand_in = learn(*asked)
+    assert stand_in is not None
+    return learnt, Blend({"contrary": Contrary(stand_in)}, {"contrary": 1.0}, True)
 
 
 def test_behaviour_is_what_was_published_by_person_and_by_session(
@@ -156,18 +197,61 @@ def test_a_training_serves_and_the_card_says_on_what(shop: SmallShop) -> None:
     assert card["row_counts"]["items"] == 12
 
 
-def test_worse_than_what_is_popular_is_refused_and_what_served_goes_on(
+def test_a_loser_is_kept_as_challenger_and_what_served_goes_on(
     shop: SmallShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(shop.settings)
-    worse = Quality(np.zeros(50), np.ones(50), np.arange(50, dtype=np.int32))
-    monkeypatch.setattr(
-        training, "learn", lambda behaviour, seed: (learn(behaviour, seed)[0], worse)
-    )
+    lively_days(shop, "20260923T000000Z", 6)
+    assert train(shop.settings).reason == "the first one, and not worse than no model"
+    lively_days(shop, "20260924T000000Z", 9)
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "learn", learn_the_contrary)
+        done = train(shop.settings)
+    assert (done.version, done.is_serving, done.champion) == (2, False, 1)
+    assert "worse than the champion beyond noise" in done.reason
+    state = read_state(shop.settings.models, "recommender")
+    assert (state.champion, state.challenger) == (1, 2)
+    serving = ServingRecommender(shop.settings).current()
+    assert serving is not None
+    assert serving.versions["recommender"] == "recommender v1"
+
+    card = read_card(shop.settings.models / "recommender/v2")
+    assert card.facts.details["judgement"]["reason"] == done.reason
+    begins = datetime.fromisoformat(card.facts.details["judgement"]["held_out_from"])
+    first = read_card(shop.settings.models / "recommender/v1").facts.data_up_to
+    assert first is not None
+    assert begins > datetime.fromisoformat(first)
+    figure = done.champion_ndcg
+    assert figure is not None
+    assert card.facts.beside["champion_v1"]["ndcg_at_20"] == figure
+    environment = {"NEARLINE_HOME": str(shop.settings.home)}
+    listed = CliRunner().invoke(models, ["list"], env=environment).stdout
+    assert f"  v2 refused 2026-09-22: {done.reason}\n" in listed
+    assert f"the champion's {figure.value:.4g} (" in listed
+    page = build_models_page(shop.settings.models, shop.settings.site).read_text()
+    assert "The challenger v2, which does not serve" in page
+    assert f'<td class="words">champion v1</td><td>{figure.in_words()}</td>' in page
+    assert "v2 refused: worse than the champion beyond noise" in page
+
+    # Nothing is wrong with what is learnt as it should be: it takes the place.
     done = train(shop.settings)
-    assert (done.version, done.is_serving) == (2, False)
-    assert "worse than no model" in done.reason
-    assert read_state(shop.settings.models, "recommender").champion == 1
+    assert (done.version, done.is_serving, done.champion) == (3, True, 1)
+    assert "not worse than the champion" in done.reason
+
+
+def test_a_broken_version_gives_way_to_the_last_good_one_which_is_then_the_one_to_beat(
+    shop: SmallShop,
+) -> None:
+    train(shop.settings)
+    train(shop.settings)
+    path = shop.settings.models / "recommender/v2/arrays.npz"
+    path.write_bytes(path.read_bytes()[:-9])
+    serving = ServingRecommender(shop.settings).current()
+    assert serving is not None
+    assert serving.versions["recommender"] == "recommender v1"
+    lively_days(shop, "20260924T000000Z", 9)
+    done = train(shop.settings)
+    assert (done.version, done.is_serving, done.champion) == (3, True, 1)
+    assert done.reason.endswith("; recommender v2: arrays.npz is not what was written")
 
 
 def test_a_training_that_fails_leaves_nothing(
@@ -224,16 +308,6 @@ def test_what_was_viewed_since_the_run_is_read_from_the_log(shop: SmallShop) -> 
     assert "kettle" in {item["item_id"] for item in done["items"]} | set(
         done["candidates"]
     )
-
-
-def test_a_broken_version_gives_way_to_the_last_good_one(shop: SmallShop) -> None:
-    train(shop.settings)
-    train(shop.settings)
-    path = shop.settings.models / "recommender/v2/arrays.npz"
-    path.write_bytes(path.read_bytes()[:-9])
-    serving = ServingRecommender(shop.settings).current()
-    assert serving is not None
-    assert serving.versions["recommender"] == "recommender v1"
 
 
 def test_a_recommender_is_frozen(shop: SmallShop) -> None:
