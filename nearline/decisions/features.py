@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from nearline.decisions.vocabulary import SERVICE
 
 if TYPE_CHECKING:
-    from nearline.online.reading import EntityFeatures, FeatureReader
+    from nearline.online.reading import EntityFeatures, FeatureReader, OpenStore
     from nearline.served.log import ServedLog
     from nearline.settings import Settings
 
@@ -55,6 +55,7 @@ class FeatureSource:
         self._settings = settings
         self._clock = clock
         self._log = log
+        self._store: OpenStore | None = None
         self._readers: dict[str, FeatureReader] = {}
         self._problem: str | None = None
 
@@ -65,11 +66,16 @@ class FeatureSource:
     def open(self, services: Collection[str] = (SERVICE,)) -> bool:
         """Opens the store if it can be; takes seconds. Whether all of it is open."""
         for service in sorted(set(services) - self._readers.keys()):
-            from nearline.online.reading import FeatureReader
+            from nearline.online.reading import FeatureReader, OpenStore
 
             try:
+                self._store = self._store or OpenStore(self._settings)
                 reader = FeatureReader(
-                    self._settings, service, clock=self._clock, log=self._log
+                    self._settings,
+                    service,
+                    store=self._store,
+                    clock=self._clock,
+                    log=self._log,
                 )
                 # The first read is many times slower than the next, and would be late.
                 reader.read([_NOBODY])
@@ -80,6 +86,7 @@ class FeatureSource:
                 if kind != self._problem:
                     _LOGGER.warning("%s cannot be opened (%s)", service, kind)
                 self._problem = kind
+                self._store = None
                 return False
             self._readers[service] = reader
         self._problem = None
@@ -96,6 +103,7 @@ class FeatureSource:
     def close(self) -> None:
         """May be opened again."""
         readers, self._readers = self._readers, {}
+        self._store = None
         for reader in readers.values():
             with suppress(Exception):
                 reader.close()

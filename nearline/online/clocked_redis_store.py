@@ -13,10 +13,14 @@ from typing import Any, Literal
 
 from feast import FeatureView, RepoConfig
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
+from feast.online_response import OnlineResponse
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
 
 from nearline.online.clocked_store import FeastRow, Read, utc_now, written_view
 from nearline.online.encoding import encode_feast_rows
 from nearline.online.redis_values import RedisValues
+from nearline.online.whole_reads import WholeRead, whole_read
 
 TYPE = "nearline.online.clocked_redis_store.ClockedRedisOnlineStore"
 
@@ -40,6 +44,60 @@ class ClockedRedisOnlineStore(RedisOnlineStore):
         self._limits: dict[str, timedelta] = {}
         self._writing = threading.Lock()
         self._values: RedisValues | None = None
+        self._whole_reads: dict[tuple[str, str], WholeRead] = {}
+
+    def get_online_features(
+        self,
+        config: RepoConfig,
+        features: Any,
+        entity_rows: Any,
+        registry: Any,
+        project: str,
+        *arguments: Any,
+        **named: Any,
+    ) -> OnlineResponse:
+        """A service of one key in one step; anything else as Feast does."""
+        # Full names, and versions of views beside the values.
+        is_plain = not any(arguments) and not any(named.values())
+        read = (
+            self._whole_read(config, features, registry, project) if is_plain else None
+        )
+        entity_ids = read and read.entities(entity_rows)
+        if read is None or entity_ids is None:
+            return super().get_online_features(
+                config, features, entity_rows, registry, project, *arguments, **named
+            )
+        asked = list(dict.fromkeys(entity_ids))
+        keys = self._generate_redis_keys_for_entities(
+            config,
+            [
+                EntityKey(
+                    join_keys=[read.join_key],
+                    entity_values=[Value(string_val=entity_id)],
+                )
+                for entity_id in asked
+            ],
+        )
+        found = self._read_hash_fields(config, [(key, read.fields) for key in keys])
+        return read.response(
+            entity_ids, dict(zip(asked, found, strict=True)), self._clock()
+        )
+
+    def _whole_read(
+        self, config: RepoConfig, features: Any, registry: Any, project: str
+    ) -> WholeRead | None:
+        name = (project, getattr(features, "name", ""))
+        read = whole_read(
+            features,
+            registry,
+            project,
+            lambda view: written_view(config, view).name,
+            self._build_feature_types,
+            self._whole_reads.get(name),
+        )
+        if read is not None:
+            self._whole_reads[name] = read
+        return read
 
     def online_write_batch(
         self,

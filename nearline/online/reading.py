@@ -1,7 +1,8 @@
 """Reads a service's features for entities, with their moments, and logs a sample.
 
-Belongs here: the reader that our own apps use. It is Feast's stock client, with the
-service object held (looking it up costs milliseconds a read) and with what was served
+Belongs here: the reader that our own apps use. It is Feast's client, with the service
+object held (looking it up costs milliseconds a read), with the registry read again when it
+has changed and not in the middle of a read every few seconds, and with what was served
 handed to the log of served values, which is written off the request's path.
 """
 
@@ -13,7 +14,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nearline.errors import InputError
-from nearline.online.configuration import PROJECT, reader_file
+from nearline.file_stamps import file_stamp
+from nearline.online.configuration import (
+    PROJECT,
+    clocked_file,
+    named_store,
+    reader_file,
+    registry_file,
+)
 from nearline.online.fill_mark import FillMark, read_fill_mark
 from nearline.online.freshness import known_us
 from nearline.online.latest import view_source
@@ -23,7 +31,7 @@ from nearline.settings import Settings
 if TYPE_CHECKING:
     from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
 
-_MARK_SECONDS = 1.0
+_LOOK_SECONDS = 1.0
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -52,6 +60,47 @@ class _View:
     features: tuple[str, ...]
 
 
+class OpenStore:
+    """Feast's store, as our own apps read it; readers of several services share one.
+
+    From Redis a service is read in one step (see `whole_reads`).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Opens the store that `nearline run` fills; takes seconds.
+
+        Raises:
+            InputError: nothing is online yet.
+        """
+        from feast import FeatureStore
+        from feast.repo_config import load_repo_config
+
+        if not reader_file(settings).exists():
+            raise InputError("nothing is online yet; `nearline run` fills the store")
+        is_redis = named_store(settings) == "redis"
+        config = load_repo_config(
+            settings.online,
+            clocked_file(settings) if is_redis else reader_file(settings),
+        )
+        # Never on its own: `follow` does it when there is something new.
+        config.registry.cache_ttl_seconds = 0
+        self._registry_file = registry_file(settings)
+        self._stamp = file_stamp(self._registry_file)
+        self._looked_at = time.monotonic()
+        self.feast: FeatureStore = FeatureStore(config=config)
+
+    def follow(self) -> None:
+        """Takes up a registry that has changed; looks once a second."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_SECONDS:
+            return
+        self._looked_at = now
+        stamp = file_stamp(self._registry_file)
+        if stamp != self._stamp:
+            self.feast.refresh_registry()
+            self._stamp = stamp
+
+
 class FeatureReader:
     """Holds a Feast store and one of its services; safe to use from several threads.
 
@@ -63,12 +112,14 @@ class FeatureReader:
         settings: Settings,
         service: str,
         *,
+        store: OpenStore | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         log: ServedLog | None = None,
     ) -> None:
         """Opens the store that `nearline run` fills.
 
         Args:
+            store: one that is open already.
             clock: the moment of serving, with a zone.
             log: where a sample goes; by default `$NEARLINE_HOME/served`, with the share
                 of entities that the settings say.
@@ -77,29 +128,26 @@ class FeatureReader:
             InputError: nothing is online yet, or no service of this name, or one whose
                 views have more than one key.
         """
-        from feast import FeatureStore
         from feast.errors import FeatureServiceNotFoundException
 
-        if not reader_file(settings).exists():
-            raise InputError("nothing is online yet; `nearline run` fills the store")
         self._settings = settings
         self._clock = clock
-        self._store = FeatureStore(repo_path=str(settings.online))
+        self._open = store or OpenStore(settings)
+        feast = self._open.feast
         try:
-            self._service = self._store.get_feature_service(service)
+            self._service = feast.get_feature_service(service)
         except FeatureServiceNotFoundException as problem:
-            known = self._store.registry.list_feature_services(PROJECT)
+            known = feast.registry.list_feature_services(PROJECT)
             raise InputError(
                 f"feature service {service} is not registered; there are "
                 f"{', '.join(sorted(one.name for one in known)) or 'none'}"
             ) from problem
         entities = {
-            entity.name: entity
-            for entity in self._store.registry.list_entities(PROJECT)
+            entity.name: entity for entity in feast.registry.list_entities(PROJECT)
         }
         views, keys = [], set()
         for part in self._service.feature_view_projections:
-            view = self._store.get_feature_view(part.name)
+            view = feast.get_feature_view(part.name)
             source = view_source(view, entities)
             keys.add(source.join_key)
             views.append(
@@ -130,7 +178,8 @@ class FeatureReader:
             return []
         # Before the values: what the mark says is then true of them.
         mark = self._fill_mark()
-        response = self._store.get_online_features(
+        self._open.follow()
+        response = self._open.feast.get_online_features(
             features=self._service,
             entity_rows=[{self.entity_key: entity_id} for entity_id in entity_ids],
         ).proto
@@ -147,7 +196,7 @@ class FeatureReader:
 
     def _fill_mark(self) -> FillMark | None:
         now = time.monotonic()
-        if self._mark_read_at is None or now - self._mark_read_at >= _MARK_SECONDS:
+        if self._mark_read_at is None or now - self._mark_read_at >= _LOOK_SECONDS:
             self._mark = read_fill_mark(self._settings)
             self._mark_read_at = now
         return self._mark
