@@ -94,8 +94,7 @@ def serve(settings: Settings, app: str, host: str, port: int, workers: int) -> N
     if workers > 1:
         os.environ.setdefault(_METRICS_FOLDER, _empty_metrics_folder(settings, port))
     os.environ["NEARLINE_HOME"] = str(settings.home)
-    # Small products on several threads, in each of several workers, wait for one another
-    # longer than they take.
+    # Of libraries that are loaded from here on; see `settle_worker`.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from granian import Granian
     from granian.constants import Interfaces
@@ -118,6 +117,13 @@ def serve(settings: Settings, app: str, host: str, port: int, workers: int) -> N
 
 def settle_worker() -> None:
     """Called once everything is imported, in each worker."""
+    from threadpoolctl import (  # type: ignore[import-untyped, unused-ignore]
+        threadpool_limits,
+    )
+
+    # Small products on several threads wait for one another longer than they take, and the
+    # threads of OpenBLAS spin for milliseconds after each: half the time of a processor.
+    threadpool_limits(1, "blas")
     # What is loaded by now stays: the collector of garbage need not go through it at
     # every hundredth event.
     gc.freeze()
