@@ -69,7 +69,8 @@ _Result = TypeVar("_Result")
 
 _REFRESH_SECONDS = 1.0
 _RETRY_STORE_SECONDS = 5.0
-_FEATURE_THREADS, _RANKING_THREADS, _STATE_THREADS = 4, 2, 2
+# Ranking keeps the interpreter busy: a second thread would only wait for it.
+_FEATURE_THREADS, _RANKING_THREADS, _STATE_THREADS = 2, 1, 2
 _FORGET_EVERY_SECONDS = 3_600.0
 _MOST_WAITING = 64
 _CACHE_SIZE = 50_000

@@ -1,9 +1,9 @@
-"""What features cost where they are made and read: live, and in training sets.
+"""What features cost where they are made and read: live, by apps, and in training sets.
 
 Writes `docs/benchmarks-features.md`; with `--only`, one of its parts, and leaves the
-other as it is.
+others as they are.
 
-    python -m tests.benchmarks.features [--only live|training]
+    python -m tests.benchmarks.features [--only live|reads|training]
 """
 
 import argparse
@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.benchmarks.live import measure_live
+from tests.benchmarks.reads import measure_reads
 from tests.benchmarks.run import describe_machine
 from tests.benchmarks.training import measure_training
 from tests.pipeline import ROOT
 
 REPORT = ROOT / "docs" / "benchmarks-features.md"
-PARTS = ("live", "training")
+PARTS = ("live", "reads", "training")
 _HEAD = """# Benchmarks: features
 
 Written by `python -m tests.benchmarks.features`. Ratios, measured in one run, are what to
@@ -36,6 +37,8 @@ def main() -> None:
         for part in [options.only] if options.only else PARTS:
             if part == "live":
                 text = measure_live(Path(folder) / part, options.seconds)
+            elif part == "reads":
+                text = measure_reads(Path(folder) / part)
             else:
                 text = measure_training(Path(folder) / part, options.scale)
             when = f"{datetime.now(UTC):%Y-%m-%d}; {describe_machine()}."

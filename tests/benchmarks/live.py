@@ -25,7 +25,6 @@ from typing import Any
 
 from nearline.log import EVENTS, NewRecord, open_log
 from nearline.settings import Settings
-from tests.benchmarks.reads import measure_reads
 from tests.benchmarks.redis_shop import redis_shop
 from tests.pipeline import ROOT
 
@@ -65,10 +64,8 @@ def measure_live(folder: Path, seconds: float) -> str:
                 _measure_rate(settings, server, live.pid, rate, seconds)
                 for rate in RATES
             ]
-        with server.client() as client:
-            reads = measure_reads(settings, client)
     drained, restarted = _measure_backlog(settings, environment)
-    return _report(latencies, drained, restarted, seconds) + "\n" + reads
+    return _report(latencies, drained, restarted, seconds)
 
 
 @contextmanager

@@ -5,68 +5,86 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import duckdb
 import redis
 
-from nearline.online.configuration import PROJECT
+from nearline.online.configuration import PROJECT, clocked_file
 from nearline.online.encoding import key_encoder
 from nearline.publication.tables import scan
 from nearline.settings import Settings
+from tests.benchmarks.redis_shop import redis_shop
 
 SERVICE = "visitor_features_v1"
 _WARM_UP = 200
 _READS = {1: 2_000, 100: 300}
 
 
-def measure_reads(settings: Settings, client: redis.Redis) -> str:
-    """The report's section; the store of `settings` is the Redis of `client`."""
+def measure_reads(folder: Path) -> str:
+    """The report's section."""
+    with redis_shop(folder) as held, held.server.client() as client:
+        return _measure(held.settings, client)
+
+
+def _measure(settings: Settings, client: redis.Redis) -> str:
     from feast import FeatureStore
 
-    store = FeatureStore(repo_path=str(settings.online))
-    service = store.get_feature_service(SERVICE)
+    stores = {
+        "stock": FeatureStore(repo_path=str(settings.online)),
+        "ours": FeatureStore(fs_yaml_file=clocked_file(settings)),
+    }
+    services = {
+        name: store.get_feature_service(SERVICE) for name, store in stores.items()
+    }
+    service = services["stock"]
     fields = fields_of(service)
     keys = keys_of_visitors(settings)
     held: Any = client.hmget(next(iter(keys.values())), fields)
     assert any(value is not None for value in held), "the store is not laid out so"
     rng = random.Random(1)
+
+    def raw(visitors: Sequence[str]) -> None:
+        pipe = client.pipeline(transaction=False)
+        for visitor in visitors:
+            pipe.hmget(keys[visitor], fields)
+        pipe.execute()
+
+    def feast(name: str, visitors: Sequence[str]) -> None:
+        stores[name].get_online_features(
+            features=services[name],
+            entity_rows=[{"visitor_id": visitor} for visitor in visitors],
+        )
+
     lines, parts = [], []
     for count, reads in _READS.items():
         asked = [rng.sample(sorted(keys), count) for _ in range(_WARM_UP + reads)]
-
-        def feast(visitors: Sequence[str]) -> None:
-            store.get_online_features(
-                features=service,
-                entity_rows=[{"visitor_id": visitor} for visitor in visitors],
+        for name in stores:
+            # One after the other: Feast keeps what it resolved for one registry alone.
+            read, floor = _alternate(partial(feast, name), raw, asked)
+            lines.append(
+                f"| {count} | {name} | {read[0]:.2f} | {floor[0]:.2f} | "
+                f"{read[0] / floor[0]:.1f} | {read[1]:.2f} | {floor[1]:.2f} | "
+                f"{read[1] / floor[1]:.1f} |"
             )
-
-        def raw(visitors: Sequence[str]) -> None:
-            pipe = client.pipeline(transaction=False)
-            for visitor in visitors:
-                pipe.hmget(keys[visitor], fields)
-            pipe.execute()
-
-        ours, floor = _alternate(feast, raw, asked)
-        parts.append(_parts(count, feast, asked[:_WARM_UP]))
-        lines.append(
-            f"| {count} | {ours[0]:.2f} | {floor[0]:.2f} | {ours[0] / floor[0]:.1f} | "
-            f"{ours[1]:.2f} | {floor[1]:.2f} | {ours[1] / floor[1]:.1f} |"
-        )
+        parts.append(_parts(count, partial(feast, "stock"), asked[:_WARM_UP]))
     table = "\n".join(lines)
     features = len(fields) - len(service.feature_view_projections)
     return f"""## Reads
 
 `get_online_features` of `{SERVICE}` ({len(service.feature_view_projections)} views,
-{features} features), the service object held, beside one `HMGET` an entity of the same
-fields in one pipeline, in turn. Milliseconds.
+{features} features), the service object held, by Feast's stock class
+(`feature_store.yaml`) and by ours (`clocked.yaml`), each beside one `HMGET` an entity of
+the same fields in one pipeline, in turn. Milliseconds.
 
-| entities | p50 | raw | times | p99 | raw | times |
-|---|---|---|---|---|---|---|
+| entities | class | p50 | raw | times | p99 | raw | times |
+|---|---|---|---|---|---|---|---|
 {table}
 
-Where Feast's own time goes, as shares of a read:
+Where the stock class's time goes, as shares of a read:
 
 | entities | Redis, with its client | values parsed | response filled | the rest |
 |---|---|---|---|---|
