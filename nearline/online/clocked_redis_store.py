@@ -62,7 +62,7 @@ class ClockedRedisOnlineStore(RedisOnlineStore):
         read = (
             self._whole_read(config, features, registry, project) if is_plain else None
         )
-        entity_ids = read and read.entities(entity_rows)
+        entity_ids = None if read is None else read.entities(entity_rows)
         if read is None or entity_ids is None:
             return super().get_online_features(
                 config, features, entity_rows, registry, project, *arguments, **named

@@ -97,7 +97,7 @@ class OpenStore:
         self._looked_at = now
         stamp = file_stamp(self._registry_file)
         if stamp != self._stamp:
-            self.feast.refresh_registry()
+            self.feast.refresh_registry()  # type: ignore[no-untyped-call]
             self._stamp = stamp
 
 

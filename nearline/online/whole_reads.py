@@ -80,7 +80,7 @@ class WholeRead:
 
     views_of: Any
     join_key: str
-    fields: tuple[bytes | str, ...]
+    fields: list[str | bytes]
     views: tuple[_View, ...]
     names: tuple[str, ...]
     types: Mapping[str, ValueType]
@@ -99,13 +99,13 @@ class WholeRead:
     def response(
         self,
         entity_ids: Sequence[str],
-        hashes: Mapping[str, Sequence[bytes | None]],
+        hashes: Mapping[str, Sequence[Any]],
         now: datetime,
     ) -> OnlineResponse:
         """Feast's response.
 
         Args:
-            hashes: what Redis has in `fields`, by entity.
+            hashes: what Redis has in `fields`, by entity: bytes, or None.
             now: from when on a view's limit counts back.
         """
         answer = GetOnlineFeaturesResponse()
@@ -173,7 +173,7 @@ def whole_read(
     ((join_key,),) = keys
     if entity_types.get(join_key) != ValueType.STRING:
         return None
-    fields: list[bytes | str] = []
+    fields: list[str | bytes] = []
     views, names = [], []
     for view, wanted in views_of:
         projection = view.projection
@@ -187,7 +187,7 @@ def whole_read(
     return WholeRead(
         views_of,
         join_key,
-        tuple(fields),
+        fields,
         tuple(views),
         tuple(names),
         feature_types(views_of),
@@ -219,5 +219,6 @@ def _moment(
         return None
     if moment.nanos % 1_000:
         moment.FromDatetime(known_at)
-        return moment.SerializeToString()
+        told: bytes = moment.SerializeToString()
+        return told
     return stored or _NOTHING

@@ -204,8 +204,9 @@ def test_a_restart_of_one_after_the_other_drops_no_request(
     for service in services:
         assert service.stop() == 0, service.output()
         service.start()
-        # The edge takes it for down for two seconds, and tries it again.
-        time.sleep(2.5)
+        # The edge takes it for down for two seconds, counted in whole ones and so up to
+        # three, and tries it again.
+        time.sleep(4)
     told, _ = client.communicate("")
     counts = json.loads(told)
     assert {key.rsplit(" ", 1)[1] for key in counts} == {"200"}, counts
