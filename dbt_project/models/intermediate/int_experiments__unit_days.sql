@@ -53,8 +53,8 @@ exposures as (
 
 ),
 
--- An event that is set aside, or becomes another's, leaves no trace with whose it was: what
--- is a unit's is told by a checksum.
+-- An event that is set aside, or becomes another's, leaves no trace with whose it was:
+-- what is a unit's is told by a checksum.
 units_checked as (
 
     {% for kind in kinds -%}
@@ -67,10 +67,13 @@ units_checked as (
         {{ kind }}_id as unit_id,
         bit_xor(hash(event_key)) as fact_check,
     from {{ ref('fct_events') }}
-    where {{ kind }}_id in (
-        select unit_id from exposures where unit_kind = '{{ kind }}'
-    )
-    group by {{ kind }}_id
+    where
+        {{ kind }}_id in (
+            select unit_id
+            from exposures
+            where unit_kind = '{{ kind }}'
+        )
+    group by 1, 2
 
     {% endfor -%}
 ),
