@@ -26,9 +26,9 @@ def unknown_names(
             )
             if before is None or _metrics_of(before) != _metrics_of(phase):
                 for field, names in _metrics_of(phase):
+                    more = {DECISION_LATENCY.name} if field == "guardrails" else set()
                     for name in names:
-                        known = {*metrics, DECISION_LATENCY.name}
-                        if name not in (known if field == "guardrails" else metrics):
+                        if name not in metrics and name not in more:
                             yield FileProblem(
                                 file,
                                 f"{place}.{field}",

@@ -14,11 +14,9 @@ from typing import Any, Literal
 from feast import FeatureView, RepoConfig
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 from feast.online_response import OnlineResponse
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 
 from nearline.online.clocked_store import FeastRow, Read, utc_now, written_view
-from nearline.online.encoding import encode_feast_rows
+from nearline.online.encoding import encode_feast_rows, key_encoder
 from nearline.online.redis_values import RedisValues
 from nearline.online.whole_reads import WholeRead, whole_read
 
@@ -68,16 +66,8 @@ class ClockedRedisOnlineStore(RedisOnlineStore):
                 config, features, entity_rows, registry, project, *arguments, **named
             )
         asked = list(dict.fromkeys(entity_ids))
-        keys = self._generate_redis_keys_for_entities(
-            config,
-            [
-                EntityKey(
-                    join_keys=[read.join_key],
-                    entity_values=[Value(string_val=entity_id)],
-                )
-                for entity_id in asked
-            ],
-        )
+        encode, suffix = key_encoder(read.join_key), project.encode()
+        keys = [encode(entity_id) + suffix for entity_id in asked]
         found = self._read_hash_fields(config, [(key, read.fields) for key in keys])
         return read.response(
             entity_ids, dict(zip(asked, found, strict=True)), self._clock()

@@ -39,7 +39,7 @@ def _run_dbt(run: dict[str, Any]) -> NoReturn:
         cli(run["arguments"], prog_name="dbt")
     except SystemExit as ended:
         code = int(ended.code or 0)
-    except BaseException:
+    except Exception:
         traceback.print_exc()
     finally:
         sys.stdout.flush()
