@@ -33,9 +33,12 @@ def main(url: str) -> None:
                 "kind": "click",
                 "event_id": f"r_asked_{number}",
             }
+            # The edge keeps the first. Of the other three each goes to one service and then
+            # to the next; with two of them each would go to the same one for ever.
             asked = (
                 ("GET", "/v1/variants/banner?segment=loyal_customer", None),
                 ("POST", "/v1/decide", {"slots": ["banner"]}),
+                ("POST", "/v1/variants", {"slots": ["banner"]}),
                 ("POST", "/v1/outcomes", {"outcomes": [outcome]}),
             )
             for method, path, body in asked:

@@ -70,6 +70,11 @@ class Nginx:
     def careless_url(self) -> str:
         return f"http://127.0.0.1:{self.careless_port}"
 
+    @property
+    def upstream_url(self) -> str:
+        """One of the services behind it."""
+        return f"http://127.0.0.1:{self.upstreams[0]}"
+
     def start(self) -> None:
         """Returns when it answers, whatever is behind it."""
         self.folder.mkdir(parents=True, exist_ok=True)

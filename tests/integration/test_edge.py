@@ -74,6 +74,11 @@ def cache_said(response: httpx.Response) -> str:
     return response.headers["X-Cache"]
 
 
+def has_decided(service: RunningCollector) -> bool:
+    """Whether it answered a decision since it was started."""
+    return "nearline_decisions_total{" in httpx.get(f"{service.url}/metrics").text
+
+
 def until(is_true: Callable[[], bool]) -> None:
     end = time.monotonic() + _PATIENCE_SECONDS
     while not is_true():
@@ -183,6 +188,21 @@ def test_even_an_edge_that_keeps_all_it_may_keeps_nothing_private(
         assert response.headers["X-Cache"] == "MISS"
 
 
+@pytest.mark.parametrize(("method", "path", "body"), PRIVATE)
+def test_what_is_private_passes_the_edge_to_a_service_each_time(
+    edge: Nginx, method: str, path: str, body: Any
+) -> None:
+    content = body and {"visitor": VISITOR, **body}
+    straight, passed = (
+        httpx.request(method, f"{url}{path}", json=content, headers=KEY, timeout=30)
+        for url in (edge.upstream_url, edge.url)
+    )
+    assert passed.status_code == straight.status_code
+    assert passed.headers["Content-Type"] == straight.headers["Content-Type"]
+    # `nowhere` is asked for where variants are kept, and is not.
+    assert passed.headers.get("X-Cache") in (None, "MISS")
+
+
 def test_that_edge_would_keep_what_may_be(edge: Nginx) -> None:
     url = f"{edge.careless_url}/v1/variants/banner?segment=loyal_customer"
     said = [httpx.get(url, timeout=30).headers["X-Cache"] for _ in range(2)]
@@ -204,9 +224,8 @@ def test_a_restart_of_one_after_the_other_drops_no_request(
     for service in services:
         assert service.stop() == 0, service.output()
         service.start()
-        # The edge takes it for down for two seconds, counted in whole ones and so up to
-        # three, and tries it again.
-        time.sleep(4)
+        # The edge takes it for down for two seconds, and tries it again.
+        until(lambda service=service: has_decided(service))
     told, _ = client.communicate("")
     counts = json.loads(told)
     assert {key.rsplit(" ", 1)[1] for key in counts} == {"200"}, counts
