@@ -65,31 +65,36 @@ def scores_with_new_items(
 class Likeness:
     """Which known items a new one is like, found once and asked often.
 
-    `weights` is new x known items; `new` and `known` are their codes.
+    `shares` is new x known items, of each row 1 in all, or nothing where it `is_like_none`;
+    `new` and `known` are their codes.
     """
 
     new: "NDArray[np.integer]"
     known: "NDArray[np.integer]"
-    weights: "csr_array"
+    shares: "csr_array"
+    is_like_none: "NDArray[np.bool_]"
 
     def fill(self, scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
         """A copy of scores (rows x items) with those of new items filled in."""
         filled = scores.copy()
-        if not len(self.new):
-            return filled
-        if not len(self.known):
-            filled[:] = 0
-            return filled
-        of_known = scores[:, self.known]
-        total = np.asarray(self.weights.sum(axis=1))
-        borrowed = (self.weights @ of_known.T).T / np.where(total > 0, total, 1)
-        lowest = of_known.min(axis=1, keepdims=True)
-        filled[:, self.new] = np.where(total > 0, borrowed, lowest)
+        filled[:, self.new] = self.scores_of_new(scores)
         return filled
+
+    def scores_of_new(self, scores: "NDArray[np.float32]") -> "NDArray[np.float32]":
+        """Rows x new items, from scores of rows x items; 0 where no item is known."""
+        if not len(self.new) or not len(self.known):
+            return np.zeros((len(scores), len(self.new)), dtype=np.float32)
+        of_known = scores[:, self.known]
+        borrowed: NDArray[np.float32] = (self.shares @ of_known.T).T
+        lowest = of_known.min(axis=1, keepdims=True)
+        return np.where(self.is_like_none, lowest, borrowed)
 
 
 def find_likeness(attributes: "csr_array", is_new: "NDArray[np.bool_]") -> Likeness:
     """The `LIKE_COUNT` known items nearest to each new one, by the attributes' cosine."""
     new, known = np.flatnonzero(is_new), np.flatnonzero(~is_new)
     alike = (attributes[new] @ attributes[known].T).tocsr()
-    return Likeness(new, known, strongest(alike, LIKE_COUNT))
+    shares = strongest(alike, LIKE_COUNT)
+    total = np.asarray(shares.sum(axis=1), dtype=np.float32)
+    shares.data /= np.repeat(total, np.diff(shares.indptr))
+    return Likeness(new, known, shares, total == 0)

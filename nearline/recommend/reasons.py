@@ -30,7 +30,7 @@ class Reasoning:
         self._shelves = shelves
         self._sources = sources
         self._interest = interest
-        self._channel = channel if channel in shelves.trending_by_channel else None
+        self._channel = channel if channel in shelves.standing else None
         self._latest = list(dict.fromkeys(reversed(interest.history.tolist())))[
             :_LATEST_ITEMS
         ]
@@ -40,7 +40,7 @@ class Reasoning:
         """Kinds of sources, the one that says most first, and a sentence on it."""
         parts: dict[str, float] = {}
         for source in self._sources:
-            value = float(source.weighed[item])
+            value = source.weighed.item(item)
             if value > 0:
                 parts[source.kind] = parts.get(source.kind, 0) + value
         total = sum(parts.values())

@@ -71,6 +71,12 @@ TRENDING_WEIGHT = 0.05
 NEW_WEIGHT = 0.05
 NEW_WEIGHT_FOR_STRANGERS = 0.2
 
+ANY_CHANNEL = ""
+
+FOREMOST_COUNT = 200
+"""Of a source that is the same for all so many are put in order beforehand; candidates
+are few of them, and some may not be shown."""
+
 # Decides where nothing else does: before the order of ids, what others take.
 _LAST_WEIGHT = 1e-3
 
@@ -98,6 +104,17 @@ class Source:
 
     kind: Kind
     weighed: "Scores"
+    foremost: "Codes | None" = None
+    """The best `FOREMOST_COUNT`, best first, of a source that says the same to all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """Sources that do not hang on what the visitor did, for whoever came by one channel:
+    all that there is for strangers, and what stands beside the others' own."""
+
+    for_strangers: tuple[Source, ...]
+    beside: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +122,8 @@ class Shelves:
     """All that does not hang on the visitor, worked out once; `code_of` is by item id.
 
     `together` is items x items, scores; `features` tell likeness, `match_features` the
-    same without the category; `likeness` fills in for items that nobody took.
+    same without the category; `likeness` fills in for items that nobody took. `standing`
+    is by channel, with `ANY_CHANNEL` for those of which nothing is known.
     """
 
     catalogue: "Catalogue"
@@ -118,9 +136,7 @@ class Shelves:
     price_bands: "Codes"
     likeness: Likeness
     popularity: "Scores"
-    trending: "Scores"
-    trending_by_channel: "Mapping[str, Scores]"
-    newness: "Scores"
+    standing: Mapping[str, Standing]
     category_affinity: "Scores"
     trained_count: int
 
@@ -133,22 +149,13 @@ class Shelves:
 
     def sources(self, interest: Interest, channel: str | None) -> list[Source]:
         """Every source that has something to say."""
-        strangers = scores_for_strangers(
-            self.trending_by_channel.get(channel or "", self.trending), self.popularity
-        )
+        standing = self.standing.get(channel or ANY_CHANNEL, self.standing[ANY_CHANNEL])
         if not len(interest.history):
-            is_trending = strangers > 1
-            return [
-                Source("trending", np.where(is_trending, strangers, 0)),
-                Source("popular", np.where(is_trending, 0, strangers)),
-                Source("new", self.newness * np.float32(NEW_WEIGHT_FOR_STRANGERS)),
-            ]
+            return list(standing.for_strangers)
         found = [
             *self._members(interest),
             Source("together", self._together(interest) * np.float32(TOGETHER_WEIGHT)),
-            Source("trending", _up_to_one(self.trending) * np.float32(TRENDING_WEIGHT)),
-            Source("new", self.newness * np.float32(NEW_WEIGHT)),
-            Source("popular", strangers * np.float32(_LAST_WEIGHT)),
+            *standing.beside,
         ]
         if interest.focus is not None:
             weight = np.float32(FOCUS_WEIGHT)
@@ -240,6 +247,7 @@ def make_shelves(
             longer = np.vstack([als.item_factors, fresh.new_item_factors])
             members["als"] = replace(als, item_factors=longer)
     count = len(catalogue)
+    popular = _padded(popularity, count).astype(np.float32)
     same = before if before is not None and len(before) == count else None
     features = (
         same.features if same is not None else attribute_features(catalogue.attributes)
@@ -261,17 +269,58 @@ def make_shelves(
         price_bands=catalogue.attributes.price_bands,
         likeness=same.likeness
         if same is not None
-        else find_likeness(features, _padded(popularity, count) == 0),
-        popularity=_padded(popularity, count).astype(np.float32),
-        trending=trending,
-        trending_by_channel={
-            name: _padded(scores, count)
-            for name, scores in learnt.trending_by_channel.items()
-        },
-        newness=_newness(catalogue, now, policy.new_days * 86_400),
+        else find_likeness(features, popular == 0),
+        popularity=popular,
+        standing=_standing(
+            trending,
+            {
+                name: _padded(scores, count)
+                for name, scores in learnt.trending_by_channel.items()
+            },
+            popular,
+            _newness(catalogue, now, policy.new_days * 86_400),
+        ),
         category_affinity=np.pad(affinity, ((0, more), (0, more))),
         trained_count=trained_count,
     )
+
+
+def _standing(
+    trending: "Scores",
+    trending_by_channel: "Mapping[str, Scores]",
+    popularity: "Scores",
+    newness: "Scores",
+) -> dict[str, Standing]:
+    trends = _alike_for_all("trending", _up_to_one(trending) * TRENDING_WEIGHT)
+    new = _alike_for_all("new", newness * NEW_WEIGHT)
+    new_to_strangers = _alike_for_all("new", newness * NEW_WEIGHT_FOR_STRANGERS)
+    found = {}
+    for channel, of_channel in {**trending_by_channel, ANY_CHANNEL: trending}.items():
+        strangers = scores_for_strangers(of_channel, popularity)
+        is_trending = strangers > 1
+        found[channel] = Standing(
+            for_strangers=(
+                _alike_for_all("trending", np.where(is_trending, strangers, 0)),
+                _alike_for_all("popular", np.where(is_trending, 0, strangers)),
+                new_to_strangers,
+            ),
+            beside=(
+                trends,
+                new,
+                _alike_for_all("popular", strangers * _LAST_WEIGHT),
+            ),
+        )
+    return found
+
+
+def _alike_for_all(kind: Kind, weighed: "NDArray[np.floating]") -> Source:
+    spoken_of = np.flatnonzero(weighed > 0)
+    scores = weighed[spoken_of]
+    least = max(len(scores) - FOREMOST_COUNT, 0)
+    best = np.argpartition(scores, least)[least:] if least else np.arange(len(scores))
+    ordered = best[np.argsort(-scores[best], kind="stable")]
+    foremost = spoken_of[ordered].astype(np.int32)
+    return Source(kind, weighed.astype(np.float32), foremost)
 
 
 def _newness(catalogue: "Catalogue", now: float, new_seconds: float) -> "Scores":

@@ -3,6 +3,7 @@
 Hu, Koren & Volinsky (2008), "Collaborative Filtering for Implicit Feedback Datasets".
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -49,8 +50,12 @@ class AlternatingLeastSquares:
 
     def owner_factors(self, histories: Histories) -> "Factors":
         """Histories x factors; zeros for an empty history."""
-        matrix = histories.matrix(len(self.item_factors))
-        return self._solve(matrix, self.item_factors, self.item_gram)
+        if len(histories) == 1:
+            # What every request asks for; a matrix takes as long to make as this to solve.
+            taken: list[NDArray[np.integer]] = [np.unique(histories.entries().items)]
+        else:
+            taken = _columns_by_row(histories.matrix(len(self.item_factors)))
+        return self._solve(taken, self.item_factors, self.item_gram)
 
     def with_items(self, taken_by: "csr_array", owners: "Factors") -> "Self":
         """With more items, whose factors are solved for with the owners' held fixed.
@@ -59,27 +64,34 @@ class AlternatingLeastSquares:
             taken_by: more items x owners, 1 where an owner took the item.
             owners: owners x factors, as `owner_factors` has them.
         """
-        more = self._solve(taken_by, owners, self.owner_gram).astype(np.float32)
+        by_item = _columns_by_row(taken_by)
+        more = self._solve(by_item, owners, self.owner_gram).astype(np.float32)
         return replace(self, item_factors=np.vstack([self.item_factors, more]))
 
     def _solve(
         self,
-        matrix: "csr_array",
+        taken_by_row: "Sequence[NDArray[np.integer]]",
         factors: "NDArray[np.floating]",
         gram: "Factors",
     ) -> "Factors":
-        """The half step of the method for each row of `matrix`, given the other side."""
+        """The half step of the method for each row, given the other side's factors and
+        which of it the row took."""
         base = gram + self.regularization * np.eye(len(gram))
-        solved = np.zeros((matrix.shape[0], len(gram)))
+        solved = np.zeros((len(taken_by_row), len(gram)))
         with _numpys_thread_pools().limit(limits=1, user_api="blas"):
-            for row in np.flatnonzero(np.diff(matrix.indptr)):
-                places = slice(matrix.indptr[row], matrix.indptr[row + 1])
-                taken = factors[matrix.indices[places]].astype(np.float64)
+            for row, chosen in enumerate(taken_by_row):
+                if not len(chosen):
+                    continue
+                taken = factors[chosen].astype(np.float64)
                 normal = base + (self.confidence - 1) * (taken.T @ taken)
                 solved[row] = np.linalg.solve(
                     normal, self.confidence * taken.sum(axis=0)
                 )
         return solved
+
+
+def _columns_by_row(matrix: "csr_array") -> "list[NDArray[np.integer]]":
+    return np.split(matrix.indices, matrix.indptr[1:-1])
 
 
 def fit_als(train: Interactions, fitting: Fitting) -> AlternatingLeastSquares:

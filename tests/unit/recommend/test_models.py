@@ -162,6 +162,17 @@ def test_a_model_learns_who_likes_what_unless_it_is_about_everybody(name: str) -
 
 
 @pytest.mark.parametrize("name", USER_MODELS)
+def test_one_history_has_the_scores_that_it_has_among_others(name: str) -> None:
+    train = random_interactions(40, 25, 150, seed=8)
+    model = models_for_users([name])[name](train, FITTING)
+    among = histories_of(train, np.arange(40, dtype=np.int32))
+    together = model.score(among)
+    for row in range(len(among)):
+        alone = model.score(among.part(row, row + 1))[0]
+        np.testing.assert_allclose(alone, together[row], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", USER_MODELS)
 def test_a_seed_repeats_a_model(name: str) -> None:
     train = random_interactions(30, 20, 300, seed=7).first_of_each_pair()
     fit = models_for_users([name])[name]

@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from nearline.recommend import recommender as recommender_module
+from nearline.recommend import sources
 from nearline.recommend.catalogue import SCHEMA, Catalogue, catalogue_of
 from nearline.recommend.interactions import Interactions
 from nearline.recommend.learning import Behaviour, Learnt, learn
@@ -218,6 +220,28 @@ def test_equal_scores_are_ordered_by_the_seed_and_not_by_ids() -> None:
     assert first(1) == first(1)
     assert first(1) != first(2)
     assert first(1) != sorted(first(1))
+
+
+@pytest.mark.parametrize("hidden_count", [0, 5, 12, 30])
+def test_what_trends_is_found_behind_what_may_not_be_shown(
+    hidden_count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Few enough to be in order beforehand, and fewer than that may not be shown.
+    monkeypatch.setattr(sources, "FOREMOST_COUNT", 20)
+    monkeypatch.setattr(recommender_module, "FOREMOST_COUNT", 20)
+    count = 60
+    learnt = _of_members(count, Popularity(np.zeros(count, dtype=np.float32)))
+    trends = np.random.default_rng(1).permutation(count).astype(np.float32)
+    learnt = replace(learnt, trending=trends)
+    ids = np.array([f"i{number:04}" for number in range(count)])
+    best_first = ids[np.argsort(-trends)]
+
+    found = ask(
+        make_recommender(learnt, policy=replace(NO_CHANCE, relevance_share=1.0)),
+        unavailable=best_first[:hidden_count].tolist(),
+    )
+
+    assert listed(found) == best_first[hidden_count : hidden_count + 10].tolist()
 
 
 def test_a_model_that_says_nan_is_passed_over() -> None:
