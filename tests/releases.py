@@ -199,13 +199,20 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         **_columns("is_current is_primary", _BOOL),
     },
     "fct_exposures": {
-        **_columns("experiment_key variant_key unit_id unit_kind person_id", _TEXT),
+        **_columns("experiment_key variant_key unit_id unit_kind", _TEXT),
+        **_columns("visitor_id person_id", _TEXT),
         "exposed_at": _TIME,
         "exposure_date": _DATE,
         "exposure_lag_seconds": _REAL,
         **_columns("exposure_count variant_count person_variant_count", _LONG),
         "is_analysed": _BOOL,
         **_columns("device_class channel segment", _TEXT),
+    },
+    "fct_experiment_outcomes": {
+        **_columns("experiment_key unit_id unit_kind visitor_id variant_key", _TEXT),
+        "exposed_at": _TIME,
+        "metric_name": _TEXT,
+        **_columns("unit_value unit_denominator", _REAL),
     },
     "fct_experiment_metrics": {**_ARM, "exposure_date": _DATE, **_SUMS},
     "fct_experiment_days": {**_ARM, "metric_date": _DATE, **_SUMS},
@@ -718,6 +725,7 @@ def release_tables() -> Tables:
                 "variant_key": variant,
                 "unit_id": f"v_{who}",
                 "unit_kind": "visitor",
+                "visitor_id": f"v_{who}",
                 "person_id": f"p_{who}",
                 "exposed_at": NOON + timedelta(seconds=seconds),
                 "exposure_date": DAY,
@@ -732,6 +740,22 @@ def release_tables() -> Tables:
             for who, variant, seconds in (
                 ("anna00001", "treatment", 25),
                 ("ben000001", "control", 0),
+            )
+        ],
+        "fct_experiment_outcomes": [
+            {
+                "experiment_key": "exp-1",
+                "unit_id": f"v_{who}",
+                "unit_kind": "visitor",
+                "visitor_id": f"v_{who}",
+                "variant_key": variant,
+                "exposed_at": NOON + timedelta(seconds=seconds),
+                "metric_name": "conversion",
+                "unit_value": value,
+            }
+            for who, variant, seconds, value in (
+                ("anna00001", "treatment", 25, 1.0),
+                ("ben000001", "control", 0, 0.0),
             )
         ],
         "fct_experiment_metrics": [

@@ -1,7 +1,8 @@
 {#
     What the warehouse has to know of the experiments' definition files, which
     `nearline experiment check` judges: a list of `key`, `analysed_by`, `contaminated`,
-    `starts_at` and `stops_at`, by key. The folder is $NEARLINE_EXPERIMENTS, else
+    `starts_at`, `stops_at` and `primary_metrics` (each with `name` and from when on, null
+    being ever), by key. The folder is $NEARLINE_EXPERIMENTS, else
     `experiments/` of this project. An experiment without a file is one of visitors, who
     count where they were seen first.
 
@@ -24,6 +25,15 @@
         {%- for file in files -%}
             {%- set written = fromyaml(file[0]) or {} -%}
             {%- if written is mapping and written.get('key') -%}
+                {%- set primary_metrics = [] -%}
+                {%- for phase in [dict(written, starts_at=none)]
+                    + (written.get('phases') or [])
+                    if (phase.get('metrics') or {}).get('primary') -%}
+                    {%- do primary_metrics.append({
+                        'name': phase.metrics.primary | string,
+                        'starts_at': phase.get('starts_at'),
+                    }) -%}
+                {%- endfor -%}
                 {%- do found.append({
                     'key': written.key | string,
                     'analysed_by':
@@ -31,6 +41,7 @@
                     'contaminated': written.get('contaminated') or 'drop',
                     'starts_at': written.get('starts_at'),
                     'stops_at': written.get('stops_at'),
+                    'primary_metrics': primary_metrics,
                 }) -%}
             {%- endif -%}
         {%- endfor -%}
@@ -56,17 +67,40 @@
             '{{ one.key | replace("'", "''") }}',
             '{{ one.analysed_by | replace("'", "''") }}',
             '{{ one.contaminated | replace("'", "''") }}',
-            {#- A time with a zone is brought to UTC, one without is UTC. #}
-            {%- for moment in [one.starts_at, one.stops_at] %}
-            {%- if moment is none %}
-            null
-            {%- else %}
-            cast(cast('{{ moment }}' as timestamptz) at time zone 'UTC' as timestamp)
-            {%- endif %}
-            {{- ',' if not loop.last }}
-            {%- endfor %}
+            {{ _moment_in_utc(one.starts_at) }},
+            {{ _moment_in_utc(one.stops_at) }}
         {%- endfor %}
     )
+{%- endmacro %}
+
+{# What each experiment is judged by, and from when on (null: ever), as a relation. #}
+{% macro experiment_primary_metric_rows() -%}
+    {%- set columns = {
+        'experiment_key': 'varchar',
+        'metric_name': 'varchar',
+        'starts_at': 'timestamp',
+    } -%}
+    (
+        select * from {{ empty_relation(columns) }}
+        {%- for one in experiment_definitions() %}
+        {%- for metric in one.get('primary_metrics') or [] %}
+        union all
+        select
+            '{{ one.key | replace("'", "''") }}',
+            '{{ metric.name | replace("'", "''") }}',
+            {{ _moment_in_utc(metric.starts_at) }}
+        {%- endfor %}
+        {%- endfor %}
+    )
+{%- endmacro %}
+
+{# A time with a zone is brought to UTC, one without is UTC. #}
+{% macro _moment_in_utc(moment) -%}
+    {%- if moment is none -%}
+        cast(null as timestamp)
+    {%- else -%}
+        cast(cast('{{ moment }}' as timestamptz) at time zone 'UTC' as timestamp)
+    {%- endif -%}
 {%- endmacro %}
 
 {#
@@ -74,9 +108,16 @@
     and metrics are defined in files, and no row says that a file has changed.
 #}
 {% macro experiment_fingerprint() -%}
+    {%- set definitions = [] -%}
+    {%- for one in experiment_definitions() -%}
+        {#- What it is judged by is read off sums that are there for every metric. #}
+        {%- do definitions.append(
+            one.items() | rejectattr(0, 'equalto', 'primary_metrics') | list
+        ) -%}
+    {%- endfor -%}
     {{ return(local_md5(
         experiment_metrics() | string ~ experiment_sources(experiment_metrics()) | string
-        ~ experiment_definitions() | string ~ var('experiment_days_before')
+        ~ definitions | string ~ var('experiment_days_before')
     )) }}
 {%- endmacro %}
 

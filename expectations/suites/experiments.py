@@ -95,6 +95,15 @@ EXPERIMENT_SUITES = (
             ),
         ),
     ),
+    Suite(
+        "fct_experiment_outcomes",
+        (
+            *(not_null(column) for column in (*_ARMS, "visitor_id", "exposed_at")),
+            not_null("unit_value"),
+            unique_together("experiment_key", "unit_id"),
+            one_of("unit_kind", ("visitor", "person", "session")),
+        ),
+    ),
     _sums_suite("fct_experiment_metrics", "exposure_date"),
     _sums_suite("fct_experiment_days", "metric_date"),
     _sums_suite("fct_experiment_segments", "dimension", "dimension_value"),

@@ -196,7 +196,7 @@ class JointStatistics:
     @property
     def is_finite(self) -> bool:
         return all(map(math.isfinite, self.means)) and all(
-            math.isfinite(value) for row in self.comoments for value in row
+            all(map(math.isfinite, row)) for row in self.comoments
         )
 
     def covariance(self, i: int, j: int) -> float:
@@ -247,11 +247,11 @@ def _rounded(value: Fraction) -> float:
         return math.nan
 
 
-def add_up(values: list[float]) -> float:
+def add_up(values: Sequence[float]) -> float:
     """Sum rounded once, independent of the order; NaN where it is no finite number."""
-    if not all(math.isfinite(value) for value in values):
-        return math.nan
     try:
-        return math.fsum(values)
-    except OverflowError:
+        total = math.fsum(values)
+    except (OverflowError, ValueError):
+        # Beyond the largest float, or infinities of both signs.
         return math.nan
+    return total if math.isfinite(total) else math.nan

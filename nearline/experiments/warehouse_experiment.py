@@ -120,11 +120,9 @@ class Sums:
     @classmethod
     def total(cls, parts: Sequence["Sums"]) -> "Sums":
         """Of all parts, to the last bit independent of their order."""
-        columns = list(zip(*(part.numbers for part in parts), strict=True))
-        added = [
-            None if None in column else add_up([value or 0.0 for value in column])
-            for column in columns
-        ]
+        columns = zip(*[part.numbers for part in parts], strict=True)
+        # What one part lacks the whole has not either.
+        added = [None if None in column else add_up(column) for column in columns]
         return cls(sum(part.unit_count for part in parts), *added)  # type: ignore[arg-type]
 
     @property
@@ -546,12 +544,17 @@ def _quantile_arms(
                 "read another metric of this experiment",
             ),
         )
-    broken = any(
-        count < 0 or not math.isfinite(value)
-        for found in arms.values()
-        for value, count in found
-    )
-    if broken:
+    counted = {
+        variant: (
+            np.array([value for value, _ in found], dtype=float),
+            np.array([count for _, count in found], dtype=np.int64),
+        )
+        for variant, found in arms.items()
+    }
+    if any(
+        (counts < 0).any() or not np.isfinite(values).all()
+        for values, counts in counted.values()
+    ):
         return MetricArms(
             metric.name,
             MetricKind.QUANTILE,
@@ -566,10 +569,8 @@ def _quantile_arms(
         metric.name,
         MetricKind.QUANTILE,
         values={
-            variant: np.repeat(
-                [value for value, _ in found], [count for _, count in found]
-            )
-            for variant, found in arms.items()
+            variant: np.repeat(values, counts)
+            for variant, (values, counts) in counted.items()
         },
         share=share,
     )

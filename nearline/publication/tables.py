@@ -47,6 +47,7 @@ FACTS_AND_MEASURES = (
     PublishedTable("dim_consents", ("visitor_id",)),
     PublishedTable("fct_segments", ("segment_period_id",)),
     PublishedTable("fct_exposures", ("experiment_key", "unit_id")),
+    PublishedTable("fct_experiment_outcomes", ("experiment_key", "unit_id")),
     PublishedTable(
         "fct_experiment_metrics",
         ("experiment_key", "variant_key", "metric_name", "exposure_date"),

@@ -147,6 +147,49 @@ def test_python_snippet_of_the_readme_works_as_pasted(
     assert visitor in done.stdout
 
 
+def test_results_are_labels_that_add_up_to_the_experiments_sums(
+    home: Home, tmp_path: Path
+) -> None:
+    """The guide's own commands, from the warehouse to expected uplift."""
+    section = (ROOT / "docs" / "experiments.md").read_text()
+    section = section.partition("### Results as labels")[2].partition("\n## ")[0]
+    command, program = re.findall(r"```(?:sh|python)\n(.*?)```", section, re.DOTALL)
+    # Everybody, so that they can be added up.
+    command, replaced = re.subn(r" and exposed_at < current_date - 7", "", command)
+    assert replaced
+
+    subprocess.run(
+        ["bash", "-ec", command],
+        cwd=tmp_path,
+        env=home.environment() | {"PATH": f"{NEARLINE.parent}:{os.environ['PATH']}"},
+        check=True,
+        capture_output=True,
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "uplift" in told.stdout
+    rows = pq.read_table(tmp_path / "checkout.parquet").to_pylist()
+    sums: dict[str, list[float]] = {}
+    for row in rows:
+        counted = sums.setdefault(row["variant_key"], [0, 0.0])
+        counted[0] += 1
+        counted[1] += row["unit_value"]
+    expected = home.published(
+        "select variant_key, sum(unit_count), sum(value_sum) "
+        "from {fct_experiment_metrics} where experiment_key = 'checkout_reassurance' "
+        "and metric_name = 'conversion' group by variant_key"
+    )
+    assert sums == {variant: [count, total] for variant, count, total in expected}
+    assert len(sums) == 2
+    assert min(total for _, total in sums.values()) > 0
+
+
 def served(home: Home, visitors: Sequence[str]) -> dict[str, list[Any]]:
     """What a stock Feast client reads of these visitors, by feature."""
     code = (

@@ -66,6 +66,7 @@ units as (
         any_value(contaminated) as contaminated,
         -- Somebody seen in two variants counts where he was seen first.
         arg_min(variant_key, (occurred_at, event_id)) as variant_key,
+        arg_min(visitor_id, (occurred_at, event_id)) as visitor_id,
         arg_min(person_id, (occurred_at, event_id)) as person_id,
         arg_min(session_id, (occurred_at, event_id)) as session_id,
         min(occurred_at) as exposed_at,
@@ -116,6 +117,7 @@ final as (
         units.variant_key,
         units.unit_id,
         units.unit_kind,
+        units.visitor_id,
         units.person_id,
         units.exposed_at,
         cast(units.exposed_at as date) as exposure_date,
