@@ -602,9 +602,10 @@ class Processor:
         ).fetchall()
         known = parquet_rows(facts_file(self._release.folder))
         history = (
-            f"select * from {known} where item_id in "
-            "(select entity_id from touched where join_key = 'item_id') "
-            "and event_id not in (select event_id from facts where batch is not null)"
+            f"select * from {known} anti join "
+            "(select event_id from facts where batch is not null) using (event_id) "
+            "where item_id in "
+            "(select entity_id from touched where join_key = 'item_id')"
         )
         connection.execute(
             "create or replace temp table facts_of_items as "

@@ -195,16 +195,8 @@ def sparse(
     shape: tuple[int, int],
 ) -> "csr_array":
     """A sparse matrix; values at one place are added up."""
-    from scipy.sparse import coo_array, csr_array
+    from scipy.sparse import coo_array
 
-    if shape[0] == 1:
-        # What every request asks for: the way over a list of places takes ten times as
-        # long as all of the arithmetic.
-        columns, places = np.unique(columns, return_inverse=True)
-        added = np.bincount(places, values, minlength=len(columns))
-        return csr_array(
-            (added.astype(np.float32), columns, [0, len(columns)]), shape=shape
-        )
     return coo_array((values, (rows, columns)), shape=shape).tocsr()
 
 

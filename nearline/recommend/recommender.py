@@ -26,13 +26,7 @@ from nearline.recommend.requests import (
     Request,
 )
 from nearline.recommend.rules import apply_rules, cap_per_group, eligible_items
-from nearline.recommend.sources import (
-    FOREMOST_COUNT,
-    Interest,
-    Shelves,
-    Source,
-    make_shelves,
-)
+from nearline.recommend.sources import Interest, Shelves, Source, make_shelves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,7 +185,7 @@ class Recommender:
         size = max(CANDIDATES_PER_PLACE * count, LEAST_CANDIDATES)
         chosen = [_best(scores, size, self.order)]
         may_be_shown = np.isfinite(scores)
-        chosen += [_best_of_source(source, may_be_shown) for source in sources]
+        chosen += [one.best(CANDIDATES_OF_A_SOURCE, may_be_shown) for one in sources]
         found = np.unique(np.concatenate(chosen))
         return found[np.lexsort((self.order[found], -scores[found]))].astype(np.int32)
 
@@ -272,21 +266,6 @@ def make_recommender(
         },
         order=np.argsort(tie_order(len(shelves), seed)).astype(np.int32),
     )
-
-
-def _best_of_source(source: Source, may_be_shown: "NDArray[np.bool_]") -> "Codes":
-    """Codes of the items that it has most to say of, in no order."""
-    if source.foremost is not None:
-        found = source.foremost[may_be_shown[source.foremost]]
-        is_all = len(source.foremost) < FOREMOST_COUNT
-        if len(found) >= CANDIDATES_OF_A_SOURCE or is_all:
-            return found[:CANDIDATES_OF_A_SOURCE]
-    # Most sources speak of few items, and equal scores are slow to part.
-    spoken_of = np.flatnonzero((source.weighed > 0) & may_be_shown)
-    own = source.weighed[spoken_of]
-    least = max(len(own) - CANDIDATES_OF_A_SOURCE, 0)
-    best = np.argpartition(own, least)[least:] if least else slice(None)
-    return spoken_of[best].astype(np.int32)
 
 
 def _best(scores: "NDArray[np.floating]", count: int, order: "Codes") -> "Codes":

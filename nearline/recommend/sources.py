@@ -107,6 +107,15 @@ class Source:
     foremost: "Codes | None" = None
     """The best `FOREMOST_COUNT`, best first, of a source that says the same to all."""
 
+    def best(self, count: int, may_be_shown: "NDArray[np.bool_]") -> "Codes":
+        """Codes of the `count` items that it has most to say of, in no order."""
+        if self.foremost is not None:
+            found = self.foremost[may_be_shown[self.foremost]]
+            is_all = len(self.foremost) < FOREMOST_COUNT
+            if len(found) >= count or is_all:
+                return found[:count]
+        return _highest(self.weighed, (self.weighed > 0) & may_be_shown, count)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standing:
@@ -234,10 +243,7 @@ def make_shelves(
         catalogue = catalogue.extended(fresh.new_items)
         count = len(catalogue)
         together = fresh.laid_over(together, count)
-        faded = np.exp2((now - fresh.as_of) / learnt.trending_half_life)
-        trending = (
-            _padded(trending * np.float32(faded), count) + fresh.trending
-        ).astype(np.float32)
+        trending = trending_by_now(learnt, fresh)
         popularity = _padded(popularity, count) + fresh.counts
         now = fresh.as_of
         if "trending" in members:
@@ -285,6 +291,14 @@ def make_shelves(
     )
 
 
+def trending_by_now(learnt: "Learnt", fresh: "Fresh") -> "Scores":
+    """What trended at the training, faded since, and what came after it."""
+    faded = np.exp2((learnt.reference - fresh.as_of) / learnt.trending_half_life)
+    before = _padded(learnt.trending * np.float32(faded), len(fresh.trending))
+    found: Scores = (before + fresh.trending).astype(np.float32)
+    return found
+
+
 def _standing(
     trending: "Scores",
     trending_by_channel: "Mapping[str, Scores]",
@@ -314,13 +328,20 @@ def _standing(
 
 
 def _alike_for_all(kind: Kind, weighed: "NDArray[np.floating]") -> Source:
-    spoken_of = np.flatnonzero(weighed > 0)
-    scores = weighed[spoken_of]
-    least = max(len(scores) - FOREMOST_COUNT, 0)
-    best = np.argpartition(scores, least)[least:] if least else np.arange(len(scores))
-    ordered = best[np.argsort(-scores[best], kind="stable")]
-    foremost = spoken_of[ordered].astype(np.int32)
-    return Source(kind, weighed.astype(np.float32), foremost)
+    best = _highest(weighed, weighed > 0, FOREMOST_COUNT)
+    ordered = best[np.argsort(-weighed[best], kind="stable")]
+    return Source(kind, weighed.astype(np.float32), ordered)
+
+
+def _highest(
+    scores: "NDArray[np.floating]", is_among: "NDArray[np.bool_]", count: int
+) -> "Codes":
+    """Codes of the `count` highest of those that are among them; of equal ones any."""
+    # Most sources speak of few items, and equal scores are slow to part.
+    among = np.flatnonzero(is_among)
+    least = max(len(among) - count, 0)
+    best = np.argpartition(scores[among], least)[least:] if least else slice(None)
+    return among[best].astype(np.int32)
 
 
 def _newness(catalogue: "Catalogue", now: float, new_seconds: float) -> "Scores":

@@ -135,16 +135,7 @@ def test_python_snippet_of_the_readme_works_as_pasted(
     snippet, replaced = re.subn(r"v_[0-9a-f]{16}", visitor, snippet)
     assert replaced
 
-    done = subprocess.run(
-        [sys.executable, "-c", snippet],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert visitor in done.stdout
+    assert visitor in _told_by(snippet, tmp_path)
 
 
 def test_results_are_labels_that_add_up_to_the_experiments_sums(
@@ -165,15 +156,8 @@ def test_results_are_labels_that_add_up_to_the_experiments_sums(
         check=True,
         capture_output=True,
     )
-    told = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
 
-    assert "uplift" in told.stdout
+    assert "uplift" in _told_by(program, tmp_path)
     rows = pq.read_table(tmp_path / "checkout.parquet").to_pylist()
     sums: dict[str, list[float]] = {}
     for row in rows:
@@ -188,6 +172,19 @@ def test_results_are_labels_that_add_up_to_the_experiments_sums(
     assert sums == {variant: [count, total] for variant, count, total in expected}
     assert len(sums) == 2
     assert min(total for _, total in sums.values()) > 0
+
+
+def _told_by(program: str, folder: Path) -> str:
+    """What a program of the documentation prints, run in `folder`."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def served(home: Home, visitors: Sequence[str]) -> dict[str, list[Any]]:

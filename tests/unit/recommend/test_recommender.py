@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nearline.recommend import recommender as recommender_module
 from nearline.recommend import sources
 from nearline.recommend.catalogue import SCHEMA, Catalogue, catalogue_of
 from nearline.recommend.interactions import Interactions
@@ -228,7 +227,6 @@ def test_what_trends_is_found_behind_what_may_not_be_shown(
 ) -> None:
     # Few enough to be in order beforehand, and fewer than that may not be shown.
     monkeypatch.setattr(sources, "FOREMOST_COUNT", 20)
-    monkeypatch.setattr(recommender_module, "FOREMOST_COUNT", 20)
     count = 60
     learnt = _of_members(count, Popularity(np.zeros(count, dtype=np.float32)))
     trends = np.random.default_rng(1).permutation(count).astype(np.float32)

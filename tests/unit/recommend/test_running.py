@@ -19,7 +19,7 @@ from nearline.recommend.models.protocol import Fitting
 from nearline.recommend.recommender import make_recommender
 from nearline.recommend.requests import Policy, Request, Touch
 from nearline.recommend.running import TAKERS_OF_A_NEW_ITEM, Running
-from nearline.recommend.sources import ANY_CHANNEL, make_shelves
+from nearline.recommend.sources import make_shelves, trending_by_now
 from nearline.recommend.warehouse import behaviour_of
 from nearline.replacement import replace_file
 from tests.unit.recommend.fashion_shop import (
@@ -95,13 +95,8 @@ def test_a_training_and_what_came_since_are_a_training_on_both(learnt: Learnt) -
             err_msg=item,
         )
     assert laid_over.popularity.tolist() == whole.counts.tolist()
-    of_whole = make_shelves(whole, None, Policy())
-    trending, expected_trending = (
-        shelves.standing[ANY_CHANNEL].for_strangers[0].weighed
-        for shelves in (laid_over, of_whole)
-    )
-    assert trending.max() > 0
-    np.testing.assert_allclose(trending, expected_trending, rtol=1e-5)
+    trending = trending_by_now(learnt, running.snapshot())
+    np.testing.assert_allclose(trending, whole.trending, rtol=1e-5)
 
 
 def test_any_batches_give_the_same_and_an_event_counts_once(learnt: Learnt) -> None:
