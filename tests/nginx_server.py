@@ -75,6 +75,10 @@ class Nginx:
         """One of the services behind it."""
         return f"http://127.0.0.1:{self.upstreams[0]}"
 
+    def errors(self) -> str:
+        """What it told of its upstreams."""
+        return (self.folder / "error.log").read_text()
+
     def start(self) -> None:
         """Returns when it answers, whatever is behind it."""
         self.folder.mkdir(parents=True, exist_ok=True)

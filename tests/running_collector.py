@@ -120,10 +120,13 @@ class RunningCollector:
 
 
 @contextmanager
-def running_decisions(home: Path, workers: int = 1) -> Iterator[RunningCollector]:
+def running_decisions(
+    home: Path, workers: int = 1, **environment: str
+) -> Iterator[RunningCollector]:
     """`nearline serve`, likewise; answers at once, and whole after a moment."""
     home.mkdir(parents=True, exist_ok=True)
-    service = RunningCollector(home, free_port(), workers, PATIENCE, "serve")
+    environment = {**PATIENCE, **environment}
+    service = RunningCollector(home, free_port(), workers, environment, "serve")
     service.start()
     try:
         yield service
