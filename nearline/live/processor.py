@@ -12,31 +12,37 @@ nothing. The other way round a crash would lose values until an entity acts agai
 """
 
 import logging
+import os
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from nearline.errors import NearlineError
 from nearline.file_stamps import FileStamp, file_stamp
 from nearline.landing.log_positions import log_identity
 from nearline.live.arrivals import Arrivals, read_arrivals
+from nearline.live.making import (
+    TOUCHED,
+    Made,
+    Makers,
+    ViewFailedError,
+    arrow_rows,
+    facts_of,
+    named_rows,
+    planned_once,
+)
 from nearline.live.state import State
 from nearline.live.views import LiveView, RunView, live_views, run_views
 from nearline.log import EVENTS, EventLog, LogRecord, open_log
 from nearline.online.definitions import FEATURE_REPO, load_definitions
-from nearline.online.encoding import encode_rows
 from nearline.online.opening import open_online_values
-from nearline.online.values import OnlineValues, expire_values, microseconds
+from nearline.online.values import OnlineValues, expire_values
 from nearline.publication.live_files import (
     ACCOUNTS,
     ARRIVALS,
@@ -65,6 +71,7 @@ SETTLING = timedelta(seconds=2)
 passing of time is made known so much later, what changes by an event at once."""
 
 _EXPIRE_EVERY = timedelta(minutes=1)
+_MOST_MAKERS = 4
 
 _LISTS = {
     SUPPRESSED: {"key_type": "varchar", "key_value": "varchar"},
@@ -168,15 +175,12 @@ class Processor:
                 closing(State(settings.live / "state.duckdb", memory_megabytes))
             )
             self._connection = self._state.connection
-            self._connection.execute(
-                "create temp table served (view varchar, entity_id varchar, "
-                "event_us bigint, fingerprint bigint)"
-            )
             self._values: OnlineValues = self._opened.enter_context(
                 closing(open_online_values(settings))
             )
-            # Closed first, so that nothing is written to what is closed.
-            self._writer = self._opened.enter_context(ThreadPoolExecutor(1, "writer"))
+            self._makers = self._opened.enter_context(
+                closing(self._open_makers(memory_megabytes))
+            )
             self._expired_at = datetime.min.replace(tzinfo=UTC)
             self._readers: dict[int, EventLog] = {}
             self._release = self._adopt(settings.published.resolve())
@@ -188,6 +192,17 @@ class Processor:
         except BaseException:
             self._opened.close()
             raise
+
+    def _open_makers(self, memory_megabytes: int) -> Makers:
+        count = min(os.cpu_count() or 1, _MOST_MAKERS)
+        stores = [self._values]
+        # A file has one writer at a time, however often it is opened.
+        if self._settings.online_store != "sqlite":
+            stores += [
+                self._opened.enter_context(closing(open_online_values(self._settings)))
+                for _ in range(1, count)
+            ]
+        return Makers(count, stores, memory_megabytes, self._settings.live)
 
     def __enter__(self) -> "Processor":
         return self
@@ -240,7 +255,7 @@ class Processor:
         while True:
             try:
                 return self._process(records, arrivals, now, started)
-            except _ViewFailed as failure:
+            except ViewFailedError as failure:
                 _LOGGER.error(
                     "view %s is off: its SQL failed (%s); its values stay as they are "
                     "until the next release",
@@ -353,7 +368,7 @@ class Processor:
             }
         visitor_models = sorted({v.model.name for v in views if v.is_of_visitors})
         self._state.adopt(release, identity, positions, visitor_models)
-        self._connection.execute("delete from served")
+        self._makers.assign(views)
         of_runs = run_views(definitions, views)
         for stored in [*(v.stored for v in views), *(v.stored for v in of_runs)]:
             self._values.prepare(stored)
@@ -423,11 +438,7 @@ class Processor:
     def _forget_values(self, view: LiveView, visitors: Sequence[str]) -> None:
         if visitors:
             self._values.delete(view.stored, [view.encode_key(v) for v in visitors])
-            self._connection.execute(
-                "delete from served where view = ? "
-                "and list_contains(cast(? as varchar[]), entity_id)",
-                [view.name, visitors],
-            )
+            self._makers.forget(view, visitors)
 
     def _add_facts(
         self, records: Sequence[LogRecord], arrivals: Arrivals
@@ -615,157 +626,34 @@ class Processor:
         )
 
     def _refresh_all(self, views: Sequence[LiveView], now: datetime) -> int:
-        """Makes the values of whom was touched; returns how many rows were new.
-
-        While the SQL of one view runs, the values of those before it are written.
-        """
-        touched = self._connection.execute("select distinct model from touched")
+        """Makes and writes the values of whom was touched; returns how many were new."""
+        touched = self._connection.execute(f"select distinct model from {TOUCHED}")
         models = {model for (model,) in touched.fetchall()}
-        by_facts: dict[str, list[LiveView]] = {}
-        for view in views:
-            if view.model.name in models:
-                by_facts.setdefault(_facts_of(view), []).append(view)
-        made: list[_Made] = []
-        writes: list[Future[None]] = []
-        try:
-            for facts, views_of_facts in by_facts.items():
-                self._connection.execute(
-                    f"create or replace temp view {FACTS} as select * from {facts}"
-                )
-                for view in views_of_facts:
-                    made.append(self._make(view, now))
-                    writes.append(self._writer.submit(self._write, made[-1]))
-        finally:
-            wait(writes)
-        for write in writes:
-            write.result()
-        if made:
-            self._note_timers(made)
-            self._note_served(made)
+        concerned = [view for view in views if view.model.name in models]
+        if not concerned:
+            return 0
+        names = [TOUCHED, CLOCK, UNLINKS, *sorted({facts_of(v) for v in concerned})]
+        with planned_once():
+            relations = {
+                name: arrow_rows(self._connection, f"from {name}") for name in names
+            }
+            made = self._makers.make(concerned, relations, now)
+        self._note_timers(made)
         return sum(one.changed.num_rows for one in made)
 
-    def _make(self, view: LiveView, now: datetime) -> "_Made":
-        """Runs the view's SQL over whom was touched, in one statement: over few entities
-        each costs more than what it looks at."""
-        name = view.model.name
-        # A row of an arrival is known whatever the clock says.
-        is_known = f"(event_us <= {microseconds(now)} or event_us = created_us)"
-        holds_since = view.stored.known_since(now) or 0
-        try:
-            found = self._rows(
-                f"""
-                with made as (select {view.columns} from ({view.model.sql})),
-                grouped as (
-                    select
-                        entity_id as touched_id,
-                        arg_max(made, (event_us, created_us))
-                            filter (where {is_known}) as newest,
-                        min(event_us) filter (where not {is_known}) as due_us,
-                    from made
-                    where entity_id in (
-                        select entity_id from touched where model = '{name}'
-                    )
-                    group by entity_id
-                ),
-                newest as (select touched_id, due_us, unnest(newest) from grouped),
-                marked as (select *, {view.fingerprint} as fingerprint from newest)
-                select
-                    marked.*,
-                    coalesce(
-                        served.view is null and marked.event_us >= {holds_since}, false
-                    ) as is_new,
-                from marked
-                left join served
-                    on served.view = '{view.name}'
-                    and marked.entity_id = served.entity_id
-                    and marked.event_us = served.event_us
-                    and marked.fingerprint = served.fingerprint
-                """
-            )
-        except duckdb.Error as problem:
-            raise _ViewFailed(view.name) from problem
-        timers = found.select(["touched_id", "due_us"])
-        return _Made(
-            view=view,
-            changed=found.filter(pc.field("is_new")),
-            timers=timers.filter(pc.is_valid(pc.field("due_us"))),
-        )
-
-    def _rows(self, query: str) -> pa.Table:
-        """The rows of a query that was planned once.
-
-        DuckDB warns of a second copy of the rows and recommends its relations, which
-        plan each statement twice: of few rows that is a quarter of all that they cost.
-        """
-        with warnings.catch_warnings(action="ignore", category=UserWarning):
-            rows = self._connection.execute(query).to_arrow_table()
-        assert rows is not None
-        return rows
-
-    def _write(self, made: "_Made") -> None:
-        view = made.view
-        for batch in made.changed.to_batches():
-            self._values.write(
-                view.stored, encode_rows(batch, view.encode_key, dict(view.kinds))
-            )
-
-    def _note_timers(self, made: "Sequence[_Made]") -> None:
-        self._connection.execute(
+    def _note_timers(self, made: Sequence[Made]) -> None:
+        connection = self._connection
+        connection.execute(
             "delete from timers where (model, entity_id) in "
-            "(select model, entity_id from touched)"
+            f"(select model, entity_id from {TOUCHED})"
         )
-        with self._noted([(one.view.model.name, one.timers) for one in made]):
-            self._connection.execute(
-                "insert into timers select name, touched_id, make_timestamp(min(due_us)) "
-                "from noted group by name, touched_id"
-            )
-
-    def _note_served(self, made: "Sequence[_Made]") -> None:
-        columns = ["entity_id", "event_us", "fingerprint"]
-        with self._noted(
-            [(one.view.name, one.changed.select(columns)) for one in made]
-        ):
-            self._connection.execute(
-                "delete from served where (view, entity_id) in "
-                "(select name, entity_id from noted)"
-            )
-            self._connection.execute(
-                f"insert into served select name, {', '.join(columns)} from noted"
-            )
-
-    @contextmanager
-    def _noted(self, tables: Sequence[tuple[str, pa.Table]]) -> Iterator[None]:
-        """The rows of all as the relation `noted`, each with its table's `name`."""
-        named = [
-            table.append_column("name", pa.repeat(name, table.num_rows))
-            for name, table in tables
-        ]
-        self._connection.register("noted", pa.concat_tables(named))
-        yield
-        self._connection.unregister("noted")
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A view's values that are new, and `touched_id, due_us`: whose changes next when."""
-
-    view: LiveView
-    changed: pa.Table
-    timers: pa.Table
-
-
-def _facts_of(view: LiveView) -> str:
-    if view.is_of_persons:
-        return "facts_of_persons"
-    return "facts_of_visitors" if view.is_of_visitors else "facts_of_items"
-
-
-class _ViewFailed(Exception):
-    """Carries the name of the view whose SQL failed out of the transaction."""
-
-    def __init__(self, view: str) -> None:
-        super().__init__(view)
-        self.view = view
+        noted = named_rows((one.view.model.name, one.timers) for one in made)
+        connection.register("noted", noted)
+        connection.execute(
+            "insert into timers select name, touched_id, make_timestamp(min(due_us)) "
+            "from noted group by name, touched_id"
+        )
+        connection.unregister("noted")
 
 
 def _naive(moment: datetime) -> datetime:

@@ -43,70 +43,88 @@ local function timestamp_us(text)
     end
     return seconds * 1000000 + math.floor(nanos / 1000)
 end
--- The moment and fingerprint that are stored; no created time where it is not known.
-local function stored(key, clock_field, time_field)
-    local found = redis.call('HMGET', key, clock_field, time_field)
-    local clock, time = found[1], found[2]
-    if not time then return nil end
-    if clock then
-        local length = string.byte(clock, 26)
-        if string.sub(clock, 27, 26 + length) == time then
-            local event, created = struct.unpack('>i8>i8', clock)
-            return event, created, string.sub(clock, 17, 25), clock
-        end
-    end
-    return timestamp_us(time), nil, nil, clock
+local function time_of(clock)
+    return string.sub(clock, 27, 26 + string.byte(clock, 26))
 end
 local function fields_of(clock)
     return string.sub(clock, 27 + string.byte(clock, 26))
+end
+-- The moment and fingerprint that are stored; no created time where it is not known.
+local function moment_of(clock, time)
+    if not time then return nil end
+    if clock and time_of(clock) == time then
+        local event, created = struct.unpack('>i8>i8', clock)
+        return event, created, string.sub(clock, 17, 25)
+    end
+    return timestamp_us(time)
 end
 """
 
 WRITE = (
     _STORED
     + """
--- ARGV: clock field, time field, event, created, new clock, time, {field, value}...
-local event, created = tonumber(ARGV[3]), tonumber(ARGV[4])
-local clock = ARGV[5]
-local old_event, old_created, old_print, old_clock =
-    stored(KEYS[1], ARGV[1], ARGV[2])
-if old_event then
-    if event < old_event then return 0 end
-    if event == old_event and old_created then
-        if created < old_created then return 0 end
-        local print = string.sub(clock, 17, 25)
-        if created == old_created and string.byte(print) == 1 and print == old_print then
-            return 0
-        end
+-- ARGV: {clock field, time field, new clock, a value for each of the clock's fields}...
+local function is_newer(clock, old_clock, old_time)
+    local old_event, old_created, old_print = moment_of(old_clock, old_time)
+    if not old_event then return true end
+    local event, created = struct.unpack('>i8>i8', clock)
+    if event ~= old_event then return event > old_event end
+    if not old_created or created ~= old_created then
+        return not old_created or created > old_created
     end
+    local print = string.sub(clock, 17, 25)
+    return string.byte(print) == 0 or print ~= old_print
 end
 -- Fields of the view that this writer does not know stay, and stay known.
-if old_clock then
+local function with_fields_of(clock, old_clock)
     local mine, theirs = fields_of(clock), fields_of(old_clock)
-    if mine ~= theirs then
-        local known = {}
-        for at = 1, #mine, 4 do known[string.sub(mine, at, at + 3)] = true end
-        for at = 1, #theirs, 4 do
-            local field = string.sub(theirs, at, at + 3)
-            if not known[field] then clock = clock .. field end
+    if mine == theirs then return clock end
+    local known = {}
+    for at = 1, #mine, 4 do known[string.sub(mine, at, at + 3)] = true end
+    for at = 1, #theirs, 4 do
+        local field = string.sub(theirs, at, at + 3)
+        if not known[field] then clock = clock .. field end
+    end
+    return clock
+end
+local starts, asked = {}, {}
+local at = 1
+while at <= #ARGV do
+    starts[#starts + 1] = at
+    asked[#asked + 1], asked[#asked + 2] = ARGV[at], ARGV[at + 1]
+    at = at + 3 + #fields_of(ARGV[at + 2]) / 4
+end
+local found = redis.call('HMGET', KEYS[1], unpack(asked))
+local words, written = {}, 0
+for n, at in ipairs(starts) do
+    local clock, old_clock, old_time = ARGV[at + 2], found[2 * n - 1], found[2 * n]
+    if is_newer(clock, old_clock, old_time) then
+        local fields = fields_of(clock)
+        words[#words + 1], words[#words + 2] = ARGV[at + 1], time_of(clock)
+        for number = 1, #fields / 4 do
+            words[#words + 1] = string.sub(fields, 4 * number - 3, 4 * number)
+            words[#words + 1] = ARGV[at + 2 + number]
         end
+        if old_clock then clock = with_fields_of(clock, old_clock) end
+        words[#words + 1], words[#words + 2] = ARGV[at], clock
+        written = written + 1
     end
 end
-redis.call('HSET', KEYS[1], ARGV[1], clock, ARGV[2], unpack(ARGV, 6))
-return 1
+if written > 0 then redis.call('HSET', KEYS[1], unpack(words)) end
+return written
 """
 )
-"""Writes one view of one entity where it is newer; returns 1 if it did, else 0."""
+"""Writes those views of one entity that are newer; returns how many. Each view once."""
 
 REMOVE = (
     _STORED
     + """
 -- ARGV: clock field, time field, event time before which to remove or '', field...
-local event, _, _, clock = stored(KEYS[1], ARGV[1], ARGV[2])
+local found = redis.call('HMGET', KEYS[1], ARGV[1], ARGV[2])
+local clock, event = found[1], moment_of(found[1], found[2])
 if event and ARGV[3] ~= '' and event >= tonumber(ARGV[3]) then
     return string.format('%.0f', event)
 end
-if not event then clock = redis.call('HGET', KEYS[1], ARGV[1]) end
 local fields = { ARGV[1], ARGV[2], unpack(ARGV, 4) }
 if clock then
     local held = fields_of(clock)

@@ -22,7 +22,7 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -148,7 +148,7 @@ class RedisValues:
 
     def held(self, view: StoredView) -> "pa.Table":
         probe = _feature_field(view.name, min(view.features))
-        asked = (_clock_field(view), _time_field(view), probe)
+        asked = (_clock_field(view.name), _time_field(view.name), probe)
         offset = key_offset(view.join_key)
         rows: list[tuple[str, int | None, int | None, int | None]] = []
         for keys in _in_parts(self._entities(view.join_key)):
@@ -167,12 +167,23 @@ class RedisValues:
         return held_table(rows)
 
     def write(self, view: StoredView, rows: Iterable[EntityRow]) -> int:
-        written = 0
-        for part in _in_parts(newest_rows(rows)):
+        return self.write_together([(view, rows)])
+
+    def write_together(
+        self, rows_of_views: Iterable[tuple[StoredView, Iterable[EntityRow]]]
+    ) -> int:
+        by_key: dict[bytes, list[tuple[StoredView, EntityRow]]] = {}
+        for view, rows in rows_of_views:
+            newest = newest_rows(rows)
             if view.ttl_us is not None:
-                self._note_times(view, [(row.key, row.event_us) for row in part])
-            written += sum(self._run(self._write_command(view, row) for row in part))
-        return written
+                for part in _in_parts(newest):
+                    self._note_times(view, [(row.key, row.event_us) for row in part])
+            for row in newest:
+                by_key.setdefault(row.key, []).append((view, row))
+        return sum(
+            sum(self._run(self._write_command(*entity) for entity in part))
+            for part in _in_parts(by_key.items())
+        )
 
     def delete(self, view: StoredView, keys: Sequence[bytes]) -> None:
         for part in _in_parts(keys):
@@ -240,26 +251,22 @@ class RedisValues:
             views.append(StoredView(name.decode(), told["join_key"], features, None))
         return views
 
-    def _write_command(self, view: StoredView, row: EntityRow) -> _Command:
-        moment = _timestamp(row.event_us)
-        names = [_feature_field(view.name, feature) for feature, _, _ in row.values]
-        clock = encode_clock(
-            row.event_us, row.created_us, row.fingerprint, moment, b"".join(names)
-        )
-        pairs: list[bytes] = []
-        for name, (_, value, _) in zip(names, row.values, strict=True):
-            pairs += (name, value)
-        return _call(
-            _WRITE,
-            self._hash(row.key),
-            _clock_field(view),
-            _time_field(view),
-            row.event_us,
-            row.created_us,
-            clock,
-            moment,
-            *pairs,
-        )
+    def _write_command(
+        self, key: bytes, values: Sequence[tuple[StoredView, EntityRow]]
+    ) -> _Command:
+        words: list[bytes] = []
+        for view, row in values:
+            names, encoded, _ = zip(*row.values, strict=True)
+            fields = _feature_fields(view.name, names)
+            clock = encode_clock(
+                row.event_us,
+                row.created_us,
+                row.fingerprint,
+                _timestamp(row.event_us),
+                fields,
+            )
+            words += (_clock_field(view.name), _time_field(view.name), clock, *encoded)
+        return _call(_WRITE, self._hash(key), *words)
 
     def _note_times(self, view: StoredView, times: Sequence[tuple[bytes, int]]) -> None:
         if times:
@@ -284,8 +291,8 @@ class RedisValues:
         self, view: StoredView, keys: Sequence[bytes], before_us: int | None
     ) -> list[Any]:
         arguments = (
-            _clock_field(view),
-            _time_field(view),
+            _clock_field(view.name),
+            _time_field(view.name),
             "" if before_us is None else before_us,
             *(_feature_field(view.name, feature) for feature in view.features),
         )
@@ -427,12 +434,19 @@ def _load_scripts(client: Any) -> None:
             node.script_load(script.text)
 
 
-def _clock_field(view: StoredView) -> str:
-    return f"_nearline:{view.name}"
+@cache
+def _clock_field(view_name: str) -> bytes:
+    return b"_nearline:" + view_name.encode()
 
 
-def _time_field(view: StoredView) -> str:
-    return f"_ts:{view.name}"
+@cache
+def _time_field(view_name: str) -> bytes:
+    return b"_ts:" + view_name.encode()
+
+
+@cache
+def _feature_fields(view_name: str, features: tuple[str, ...]) -> bytes:
+    return b"".join(_feature_field(view_name, feature) for feature in features)
 
 
 @cache
@@ -441,6 +455,8 @@ def _feature_field(view_name: str, feature: str) -> bytes:
     return struct.pack("<I", mmh3.hash(f"{view_name}:{feature}", signed=False))
 
 
+# All views of an entity change at the same moment.
+@lru_cache(maxsize=10_000)
 def _timestamp(event_us: int) -> bytes:
     seconds, rest = divmod(event_us, 1_000_000)
     written: bytes = Timestamp(seconds=seconds, nanos=rest * 1000).SerializeToString()

@@ -184,6 +184,11 @@ class SqliteValues:
             )
         return len(winners)
 
+    def write_together(
+        self, rows_of_views: Iterable[tuple[StoredView, Iterable[EntityRow]]]
+    ) -> int:
+        return sum(self.write(view, rows) for view, rows in rows_of_views)
+
     def delete(self, view: StoredView, keys: Sequence[bytes]) -> None:
         table = self._table(view)
         with self._transaction():

@@ -102,6 +102,15 @@ class OnlineValues(Protocol):
         """
         ...
 
+    def write_together(
+        self, rows_of_views: Iterable[tuple[StoredView, Iterable[EntityRow]]]
+    ) -> int:
+        """As `write`, of several views, each of them once; returns how many rows.
+
+        Cheaper where the store can write all views of an entity at once.
+        """
+        ...
+
     def delete(self, view: StoredView, keys: Sequence[bytes]) -> None:
         """Removes these entities from a view, and nothing else."""
         ...

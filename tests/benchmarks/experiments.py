@@ -69,10 +69,13 @@ def main() -> None:
         home = Path(folder) / "home"
         home.mkdir()
         project = _project(Path(folder) / "project", options.metrics)
+        _say("making the history")
         _make_history(home, options.units, options.experiments)
         full = _build(project, home)
+        _say(f"built in full: {full:.1f} s")
         _add_day(home)
         increment = _build(project, home)
+        _say(f"one more day: {increment:.1f} s")
         nothing = _build(project, home)
         with duckdb.connect(
             str(home / "warehouse.duckdb"), read_only=True
@@ -110,6 +113,10 @@ adjusted by what was before, to intervals, adjusted p-value, chance and loss:
 """
     )
     print(options.out.read_text())
+
+
+def _say(text: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S} {text}", file=sys.stderr, flush=True)
 
 
 def _project(folder: Path, metric_count: int) -> Path:

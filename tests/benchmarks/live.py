@@ -27,6 +27,7 @@ from typing import Any
 from nearline.log import EVENTS, NewRecord, open_log
 from nearline.settings import Settings
 from tests.benchmarks.redis_shop import redis_shop
+from tests.memory import sampled_memory
 from tests.pipeline import ROOT
 
 NEARLINE = Path(sys.executable).with_name("nearline")
@@ -39,6 +40,7 @@ _VISITORS = 5_000
 _SECONDS_BETWEEN = 10
 _SIGNED_IN_EVERY = 10
 _BACKLOG = 50_000
+HOUR_RATE = 100
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def measure_live(folder: Path, seconds: float) -> str:
         server, settings, environment = held.server, held.settings, held.environment
         # First, and in a copy: of what the fastest rate leaves it would drain that, too.
         drained, restarted = _measure_backlog(settings.home, folder / "backlog")
+        hour = _measure_hour(settings.home, folder / "hour")
         with (
             _running("live", environment) as live,
             _bare_consumer(settings, server.url) as consumer,
@@ -67,7 +70,7 @@ def measure_live(folder: Path, seconds: float) -> str:
                 _measure_rate(settings, server, live.pid, rate, seconds)
                 for rate in RATES
             ]
-    return _report(latencies, drained, restarted, seconds)
+    return _report(latencies, drained, restarted, hour, seconds)
 
 
 @contextmanager
@@ -129,7 +132,7 @@ def _measure_rate(
     with (
         closing(open_log(settings, EVENTS)) as log,
         server.client() as client,
-        _sampled_memory(pid) as peak,
+        sampled_memory(pid) as peak,
     ):
         stop = time.monotonic() + seconds
         pacing = threading.Thread(target=_append_paced, args=(log, rate, stop))
@@ -165,12 +168,13 @@ def _append_paced(log: Any, rate: int, stop: float) -> None:
         if due > 0:
             moment = datetime.now(UTC)
             numbers = [rng.randrange(rate * _SECONDS_BETWEEN) for _ in range(due)]
-            log.append([_record_of(number, moment) for number in numbers])
+            log.append([record_of(number, moment) for number in numbers])
             sent += due
         time.sleep(_TICK_SECONDS)
 
 
-def _record_of(number: int, moment: datetime) -> NewRecord:
+def record_of(number: int, moment: datetime) -> NewRecord:
+    """A page view by one of the numbered visitors."""
     user = f"u_bench{number:08}" if number % _SIGNED_IN_EVERY == 0 else None
     return _record(f"v_bench{number:08}", moment, user)
 
@@ -205,41 +209,41 @@ def _wait(began: float, is_there: Callable[[], bool]) -> float:
     return time.monotonic() - began
 
 
-@contextmanager
-def _sampled_memory(pid: int) -> Iterator[list[float]]:
-    """Resident memory of the processor in MiB, twice a second."""
-    peak, stop = [0.0], threading.Event()
-
-    def sample() -> None:
-        while not stop.wait(0.5):
-            status = Path(f"/proc/{pid}/status").read_text()
-            peak.append(int(status.split("VmRSS:")[1].split()[0]) / 2**10)
-
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        stop.set()
-        thread.join()
-
-
-def _measure_backlog(shop: Path, home: Path) -> tuple[float, float]:
-    """Events a second of a drained backlog, and seconds of a start with nothing to do."""
+def _copied(shop: Path, home: Path) -> dict[str, str]:
+    """What commands run in that have a copy of the shop to themselves, and SQLite."""
     shutil.copytree(shop, home, symlinks=True)
-    settings = Settings(home=home)
     environment = {
         **os.environ,
         "NEARLINE_HOME": str(home),
         "NEARLINE_ONLINE_STORE": "sqlite",
     }
     subprocess.run([NEARLINE, "run"], env=environment, check=True, capture_output=True)
+    return environment
+
+
+def _measure_hour(shop: Path, home: Path) -> list[float]:
+    """MiB at the start of an hour of events and after each ten minutes of it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.live_hour", home],
+        env=_copied(shop, home),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    found: list[float] = json.loads(done.stdout)
+    return found
+
+
+def _measure_backlog(shop: Path, home: Path) -> tuple[float, float]:
+    """Events a second of a drained backlog, and seconds of a start with nothing to do."""
+    environment = _copied(shop, home)
+    settings = Settings(home=home)
     rng = random.Random(1)
     moment = datetime.now(UTC)
     with closing(open_log(settings, EVENTS)) as log:
         for _ in range(_BACKLOG // 1_000):
             log.append(
-                [_record_of(rng.randrange(_VISITORS), moment) for _ in range(1_000)]
+                [record_of(rng.randrange(_VISITORS), moment) for _ in range(1_000)]
             )
 
     def run() -> tuple[dict[str, Any], float]:
@@ -264,7 +268,11 @@ def _percentiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _report(
-    latencies: Sequence[Latency], drained: float, restarted: float, seconds: float
+    latencies: Sequence[Latency],
+    drained: float,
+    restarted: float,
+    hour: Sequence[float],
+    seconds: float,
 ) -> str:
     lines = []
     for one in latencies:
@@ -292,6 +300,10 @@ Fewer probes than wanted: one is asked for at a time.
 A backlog of {_BACKLOG:,} events of {_VISITORS:,} visitors (SQLite store) is drained at
 {drained:,.0f} events a second; a start from the checkpoint with nothing to do takes
 {restarted:.1f} s, all of it included.
+
+Memory over an hour of events, in time-lapse (SQLite store): {HOUR_RATE} events a second, a
+micro-batch for each five seconds, visitors who come, stay for ten minutes, and go. Resident
+MiB at the start and after each ten minutes: {", ".join(f"{mib:.0f}" for mib in hour)}.
 """
 
 

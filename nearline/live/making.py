@@ -1,0 +1,336 @@
+"""Makes the values of whom a micro-batch touched, each view's by its SQL, and writes them.
+
+Belongs here: what runs beside the state. A batch is many statements over few rows each,
+which DuckDB has no use for a second processor in; so there are a few makers, each with a
+database in memory, a thread, a connection to the store, and some of the views. They are
+given the rows that the batch gathered, and keep which values the store has.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nearline.live.views import LiveView
+from nearline.online.encoding import encode_rows
+from nearline.online.values import OnlineValues, microseconds
+from nearline.publication.live_files import FACTS
+
+TOUCHED = "touched"
+"""Relation of `model, entity_id`: whose values are to be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A view's values that are new, and `touched_id, due_us`: whose changes next when."""
+
+    view: LiveView
+    changed: pa.Table
+    timers: pa.Table
+
+
+class ViewFailedError(Exception):
+    """The SQL of the view `view` failed; why is its cause."""
+
+    def __init__(self, view: str) -> None:
+        super().__init__(view)
+        self.view = view
+
+
+class Makers:
+    """Some makers side by side, among whom the views are shared out.
+
+    Args:
+        count: how many; more than there are processors gains nothing.
+        stores: the store as often as it may be written at once; they stay open.
+        memory_megabytes: what each maker may hold in memory.
+        folder: where the rest of it goes.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        stores: Sequence[OnlineValues],
+        memory_megabytes: int,
+        folder: Path,
+    ) -> None:
+        self._opened = ExitStack()
+        writers = [
+            self._opened.enter_context(closing(_Writer(values, len(stores) < count)))
+            for values in stores
+        ]
+        self._makers = [
+            self._opened.enter_context(
+                closing(
+                    _Maker(
+                        writers[number % len(writers)],
+                        memory_megabytes,
+                        folder / f"maker-{number}.tmp",
+                    )
+                )
+            )
+            for number in range(count)
+        ]
+        self._threads = self._opened.enter_context(ThreadPoolExecutor(count, "maker"))
+        self._maker_of: dict[str, int] = {}
+
+    def close(self) -> None:
+        self._opened.close()
+
+    def assign(self, views: Iterable[LiveView]) -> None:
+        """Shares the views out anew, and forgets what the store has been given.
+
+        Long SQL takes longer, roughly: each goes to who has the shortest so far.
+        """
+        loads = [0] * len(self._makers)
+        self._maker_of.clear()
+        for view in sorted(views, key=lambda v: (-len(v.model.sql), v.name)):
+            number = loads.index(min(loads))
+            loads[number] += len(view.model.sql)
+            self._maker_of[view.name] = number
+        for maker in self._makers:
+            maker.forget_all()
+
+    def forget(self, view: LiveView, entities: Sequence[str]) -> None:
+        """The store has no values of these any more."""
+        self._makers[self._maker_of[view.name]].forget(view, entities)
+
+    def make(
+        self,
+        views: Iterable[LiveView],
+        relations: Mapping[str, pa.Table],
+        now: datetime,
+    ) -> list[Made]:
+        """Makes and writes the views' values.
+
+        Args:
+            relations: what the SQL reads, by name; facts by the name in `facts_of`.
+
+        Raises:
+            ViewFailedError: a view's SQL failed; others may have been written.
+            OnlineStoreUnavailableError: likewise, the store is away.
+        """
+        shares: dict[int, list[LiveView]] = {}
+        for view in views:
+            shares.setdefault(self._maker_of[view.name], []).append(view)
+        running = [
+            self._threads.submit(self._makers[number].run, share, relations, now)
+            for number, share in shares.items()
+        ]
+        wait(running)
+        return [made for one in running for made in one.result()]
+
+
+class _Writer:
+    """Writes to one store, one thing after the other, while its makers go on."""
+
+    def __init__(self, values: OnlineValues, is_shared: bool) -> None:
+        self._values = values
+        self._is_shared = is_shared
+        self._thread = ThreadPoolExecutor(1, "writer")
+
+    def close(self) -> None:
+        self._thread.shutdown()
+
+    def parts(self, views: Sequence[LiveView]) -> list[Sequence[LiveView]]:
+        """Which of one maker's views to write together.
+
+        All, as a store may write an entity's at once; but each by itself where one writer
+        writes for several makers, who is what they wait for.
+        """
+        return [[view] for view in views] if self._is_shared else [views]
+
+    def write(self, made: Sequence[Made]) -> Future[None]:
+        return self._thread.submit(self._write, made)
+
+    def _write(self, made: Sequence[Made]) -> None:
+        self._values.write_together(
+            (
+                one.view.stored,
+                chain.from_iterable(
+                    encode_rows(batch, one.view.encode_key, dict(one.view.kinds))
+                    for batch in one.changed.to_batches()
+                ),
+            )
+            for one in made
+        )
+
+
+class _Maker:
+    """One database; one thread at a time.
+
+    `served` has the newest moment and fingerprint that the store has of each view and
+    entity, as far as they were written since the views were shared out.
+    """
+
+    def __init__(self, writer: _Writer, memory_megabytes: int, overflow: Path) -> None:
+        self._writer = writer
+        self._connection = duckdb.connect()
+        for setting in (
+            "timezone = 'UTC'",
+            f"memory_limit = '{memory_megabytes}MB'",
+            # Few rows a statement: a second thread costs more than it does.
+            "threads = 1",
+        ):
+            self._connection.execute(f"set {setting}")
+        self._connection.execute("set temp_directory = ?", [str(overflow)])
+        self._connection.execute(
+            "create table served (view varchar, entity_id varchar, "
+            "event_us bigint, fingerprint bigint)"
+        )
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def forget_all(self) -> None:
+        self._connection.execute("delete from served")
+
+    def forget(self, view: LiveView, entities: Sequence[str]) -> None:
+        self._connection.execute(
+            "delete from served where view = ? "
+            "and list_contains(cast(? as varchar[]), entity_id)",
+            [view.name, list(entities)],
+        )
+
+    def run(
+        self,
+        views: Sequence[LiveView],
+        relations: Mapping[str, pa.Table],
+        now: datetime,
+    ) -> list[Made]:
+        """See `Makers.make`."""
+        needed = {facts_of(view) for view in views}
+        for name, rows in relations.items():
+            if name in needed or not name.startswith(_FACTS_OF):
+                with self._given(rows):
+                    self._connection.execute(
+                        f"create or replace table {name} as from given"
+                    )
+        made: list[Made] = []
+        writes: list[Future[None]] = []
+        try:
+            for facts in sorted(needed):
+                self._connection.execute(
+                    f"create or replace view {FACTS} as from {facts}"
+                )
+                of_facts = [view for view in views if facts_of(view) == facts]
+                for part in self._writer.parts(of_facts):
+                    together = [self._make(view, now) for view in part]
+                    writes.append(self._writer.write(together))
+                    made += together
+        finally:
+            wait(writes)
+        for write in writes:
+            write.result()
+        self._note_served(made)
+        return made
+
+    def _make(self, view: LiveView, now: datetime) -> Made:
+        """Runs the view's SQL over whom was touched, in one statement: over few entities
+        each costs more than what it looks at."""
+        name = view.model.name
+        # A row of an arrival is known whatever the clock says.
+        is_known = f"(event_us <= {microseconds(now)} or event_us = created_us)"
+        holds_since = view.stored.known_since(now) or 0
+        try:
+            found = arrow_rows(
+                self._connection,
+                f"""
+                with made as (select {view.columns} from ({view.model.sql})),
+                grouped as (
+                    select
+                        entity_id as touched_id,
+                        arg_max(made, (event_us, created_us))
+                            filter (where {is_known}) as newest,
+                        min(event_us) filter (where not {is_known}) as due_us,
+                    from made
+                    where entity_id in (
+                        select entity_id from {TOUCHED} where model = '{name}'
+                    )
+                    group by entity_id
+                ),
+                newest as (select touched_id, due_us, unnest(newest) from grouped),
+                marked as (select *, {view.fingerprint} as fingerprint from newest)
+                select
+                    marked.*,
+                    coalesce(
+                        served.view is null and marked.event_us >= {holds_since}, false
+                    ) as is_new,
+                from marked
+                left join served
+                    on served.view = '{view.name}'
+                    and marked.entity_id = served.entity_id
+                    and marked.event_us = served.event_us
+                    and marked.fingerprint = served.fingerprint
+                """,
+            )
+        except duckdb.Error as problem:
+            raise ViewFailedError(view.name) from problem
+        timers = found.select(["touched_id", "due_us"])
+        return Made(
+            view=view,
+            changed=found.filter(pc.field("is_new")),
+            timers=timers.filter(pc.is_valid(pc.field("due_us"))),
+        )
+
+    def _note_served(self, made: Sequence[Made]) -> None:
+        columns = ["entity_id", "event_us", "fingerprint"]
+        rows = named_rows((m.view.name, m.changed.select(columns)) for m in made)
+        with self._given(rows):
+            self._connection.execute(
+                "delete from served where (view, entity_id) in "
+                "(select name, entity_id from given)"
+            )
+            self._connection.execute(
+                f"insert into served select name, {', '.join(columns)} from given"
+            )
+
+    @contextmanager
+    def _given(self, rows: pa.Table) -> Iterator[None]:
+        self._connection.register("given", rows)
+        yield
+        self._connection.unregister("given")
+
+
+_FACTS_OF = "facts_of_"
+
+
+def facts_of(view: LiveView) -> str:
+    """Name of the relation with the facts that the view's values are made of."""
+    if view.is_of_persons:
+        return f"{_FACTS_OF}persons"
+    return f"{_FACTS_OF}{'visitors' if view.is_of_visitors else 'items'}"
+
+
+def named_rows(tables: Iterable[tuple[str, pa.Table]]) -> pa.Table:
+    """The rows of all, at least one, each with its table's `name`."""
+    return pa.concat_tables(
+        table.append_column("name", pa.repeat(name, table.num_rows))
+        for name, table in tables
+    )
+
+
+@contextmanager
+def planned_once() -> Iterator[None]:
+    """For who calls `arrow_rows`, in this thread and others until the block ends.
+
+    DuckDB warns of a second copy of the rows and recommends its relations, which plan
+    each statement twice: of few rows that is a quarter of all that they cost.
+    """
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        yield
+
+
+def arrow_rows(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    """The rows of a query; within `planned_once`."""
+    rows = connection.execute(query).to_arrow_table()
+    assert rows is not None
+    return rows
