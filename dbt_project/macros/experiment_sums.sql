@@ -60,6 +60,15 @@
     {%- endif %}
 {%- endmacro %}
 
+{# Names of the sums that `experiment_sums_of_day` makes. #}
+{% macro experiment_sum_names(metric) -%}
+    {%- set v, x, d = metric.name ~ '__v', metric.name ~ '__x', metric.name ~ '__d' -%}
+    {{ return(
+        [v, v ~ 'v', x, x ~ 'x', v ~ 'x']
+        + ([d, d ~ 'd', v ~ 'd', d ~ 'x'] if metric.denominator is defined else [])
+    ) }}
+{%- endmacro %}
+
 {# The columns of sums in int_experiments__sums, and what they are made of. #}
 {% macro experiment_summed_columns(metric) -%}
     {%- set v, x, d = metric.name ~ '__v', metric.name ~ '__x', metric.name ~ '__d' -%}

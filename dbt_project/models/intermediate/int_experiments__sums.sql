@@ -47,6 +47,34 @@ metric_values as (
 
 ),
 
+-- Each row is looked at once, by all columns of groupings; those add up from these.
+finest as (
+
+    select
+        experiment_key,
+        variant_key,
+        device_class,
+        channel,
+        segment,
+        exposure_date,
+        metric_date,
+        max(row_count) as row_count,
+        count(*) filter (where is_first_day) as unit_count,
+        {% for metric in metrics -%}
+        {{ experiment_sums_of_day(metric) }}
+        {% endfor %}
+    from metric_values
+    group by
+        experiment_key,
+        variant_key,
+        device_class,
+        channel,
+        segment,
+        exposure_date,
+        metric_date
+
+),
+
 summed as (
 
     {% for dimension, column in groupings.items() -%}
@@ -58,11 +86,13 @@ summed as (
         {{ column if dimension == 'all' else 'cast(null as date)' }} as exposure_date,
         metric_date,
         max(row_count) as row_count,
-        count(*) filter (where is_first_day) as unit_count,
+        cast(sum(unit_count) as bigint) as unit_count,
         {% for metric in metrics -%}
-        {{ experiment_sums_of_day(metric) }}
+        {% for name in experiment_sum_names(metric) -%}
+        sum({{ name }}) as {{ name }},
+        {% endfor -%}
         {% endfor %}
-    from metric_values
+    from finest
     group by experiment_key, variant_key, metric_date, {{ column }}
     {% if not loop.last %}
     union all

@@ -32,6 +32,25 @@ def test_three_views_are_three_and_after_six_idle_minutes_none(site: SmallSite) 
     assert site.pages("ada") == [0]
 
 
+@pytest.mark.parametrize("processors", [None, 1, 4])
+def test_views_are_the_same_however_many_processors_make_them(
+    site: SmallSite, processors: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    site.arrive(
+        site.event("1", "phone", user_id="u_0000ada", item_id="hat"),
+        site.event("2", "laptop", user_id="u_0000ada"),
+        site.event("3", "eve"),
+    )
+    site.process()
+    site.pass_time(minutes=61)
+    site.process()
+
+    assert site.person_pages("phone", "laptop", "eve") == [2, 2, 1]
+    assert site.pages("phone", "laptop", "eve") == [0, 0, 0]
+    assert site.online("item__views", "hat") == [1]
+
+
 def test_event_sent_again_counts_once(site: SmallSite) -> None:
     again = site.event("1", "ada")
     site.arrive(again, again)

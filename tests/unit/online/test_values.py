@@ -69,6 +69,23 @@ def test_a_microsecond_decides(settings: Settings, first: int) -> None:
         assert read(settings, ["a"]) == {"a": 2}
 
 
+def test_of_views_that_are_written_together_each_is_compared_with_its_own(
+    settings: Settings,
+) -> None:
+    with opened(settings, STORED, OTHER) as values:
+        values.write(STORED, [entity_row("a", NOON_US + SECOND, 2)])
+        values.write(OTHER, [entity_row("b", NOON_US, 3)])
+        written = values.write_together(
+            [
+                (STORED, [entity_row("a", NOON_US, 4), entity_row("b", NOON_US, 5)]),
+                (OTHER, [entity_row("a", NOON_US, 6), entity_row("b", NOON_US + 1, 7)]),
+            ]
+        )
+        assert written == 3
+        assert read(settings, ["a", "b"]) == {"a": 2, "b": 5}
+        assert read(settings, ["a", "b"], OTHER_VIEW) == {"a": 6, "b": 7}
+
+
 def test_at_equal_event_time_the_creation_time_decides(settings: Settings) -> None:
     with opened(settings) as values:
         values.write(STORED, [entity_row("a", NOON_US, 2, created_us=2)])
