@@ -21,7 +21,7 @@ from tests.ports import free_port
 
 pytestmark = pytest.mark.services
 
-USUAL_RATE, TIMES = 10, 100
+USUAL_RATE, TIMES = 5, 100
 SURGE_SECONDS = 60
 VISITORS = 3_000
 MOST_MIB = 1_500
