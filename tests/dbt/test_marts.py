@@ -5,10 +5,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 from tests.dbt.conftest import Row
+from tests.dbt.nasty_visitors import at, event, purchase
 from tests.dbt.reference_marts import (
     experiment_sums,
     is_cart_abandoner,
@@ -22,6 +24,12 @@ SEGMENTS: dict[str, tuple[Callable[..., bool], str]] = {
     "casual_browser": (is_casual_browser, "fct_sessions"),
     "cart_abandoner": (is_cart_abandoner, "fct_events"),
 }
+
+
+_DAYS_SUMMED = (
+    "select metric_date, max(change_seq) as change_seq from int_experiments__sums "
+    "where experiment_key = 'banner' group by all order by all"
+)
 
 
 def by_person(rows: list[Row]) -> dict[str, list[Row]]:
@@ -135,6 +143,29 @@ def test_a_day_of_an_experiment_is_what_was_done_by_its_end(
         assert expected.keys() <= built.keys()
         for metric_key, sums in expected.items():
             _assert_sums(built[metric_key], sums)
+
+
+def test_another_day_leaves_the_sums_of_the_days_before_it_as_they_are(
+    homes: Path, target: Path
+) -> None:
+    def exposed(visitor: str) -> Row:
+        names = {"experiment_key": "banner", "variant_key": "control"}
+        return event(f"exposed_{visitor}", visitor, at("10:00"), "exposure", **names)
+
+    shop = Warehouse(homes / "another_day", target)
+    shop.land([exposed("v_comes_back"), exposed("v_stays_away")], "first")
+    shop.dbt("run", "--select", "+int_experiments__sums")
+    before = shop.rows(_DAYS_SUMMED)
+    shop.land([purchase("bought", "v_comes_back", at("10:00", 3), 500)], "then")
+    shop.dbt("run", "--select", "+int_experiments__sums")
+    after = shop.rows(_DAYS_SUMMED)
+
+    assert len(before) == 1
+    assert after[:1] == before
+    assert [row["metric_date"] - before[0]["metric_date"] for row in after] == [
+        timedelta(0),
+        timedelta(days=3),
+    ]
 
 
 def test_groups_of_an_experiment_and_its_last_day_add_up_to_the_whole(

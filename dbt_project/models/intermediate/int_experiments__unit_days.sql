@@ -349,7 +349,7 @@ final as (
         case
             when
                 before.unit_id is not null
-                {%- for column in of_unit + ['is_first_day', 'fact_check']
+                {%- for column in of_unit + ['is_first_day']
                     + columns.of_day %}
                 and rows_now.{{ column }} is not distinct from before.{{ column }}
                 {%- endfor %}
