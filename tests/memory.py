@@ -1,9 +1,10 @@
 """What a process holds in memory, as Linux tells it."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.background import repeated
 
 
 def resident_mebibytes(process_id: int | str = "self") -> float:
@@ -14,16 +15,6 @@ def resident_mebibytes(process_id: int | str = "self") -> float:
 @contextmanager
 def sampled_memory(process_id: int) -> Iterator[list[float]]:
     """Resident MiB twice a second, in a list that grows until the block ends."""
-    found, stop = [resident_mebibytes(process_id)], threading.Event()
-
-    def sample() -> None:
-        while not stop.wait(0.5):
-            found.append(resident_mebibytes(process_id))
-
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
+    found = [resident_mebibytes(process_id)]
+    with repeated(lambda: found.append(resident_mebibytes(process_id)), 0.5):
         yield found
-    finally:
-        stop.set()
-        thread.join()

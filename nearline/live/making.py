@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nearline.live.state import suit_few_rows
 from nearline.live.views import LiveView
 from nearline.online.encoding import encode_rows
 from nearline.online.values import OnlineValues, microseconds
@@ -174,13 +175,7 @@ class _Maker:
     def __init__(self, writer: _Writer, memory_megabytes: int, overflow: Path) -> None:
         self._writer = writer
         self._connection = duckdb.connect()
-        for setting in (
-            "timezone = 'UTC'",
-            f"memory_limit = '{memory_megabytes}MB'",
-            # Few rows a statement: a second thread costs more than it does.
-            "threads = 1",
-        ):
-            self._connection.execute(f"set {setting}")
+        suit_few_rows(self._connection, memory_megabytes)
         self._connection.execute("set temp_directory = ?", [str(overflow)])
         self._connection.execute(
             "create table served (view varchar, entity_id varchar, "
@@ -207,17 +202,15 @@ class _Maker:
         now: datetime,
     ) -> list[Made]:
         """See `Makers.make`."""
-        needed = {facts_of(view) for view in views}
         for name, rows in relations.items():
-            if name in needed or not name.startswith(_FACTS_OF):
-                with self._given(rows):
-                    self._connection.execute(
-                        f"create or replace table {name} as from given"
-                    )
+            with given(self._connection, rows):
+                self._connection.execute(
+                    f"create or replace table {name} as from given"
+                )
         made: list[Made] = []
         writes: list[Future[None]] = []
         try:
-            for facts in sorted(needed):
+            for facts in sorted({facts_of(view) for view in views}):
                 self._connection.execute(
                     f"create or replace view {FACTS} as from {facts}"
                 )
@@ -284,7 +277,7 @@ class _Maker:
     def _note_served(self, made: Sequence[Made]) -> None:
         columns = ["entity_id", "event_us", "fingerprint"]
         rows = named_rows((m.view.name, m.changed.select(columns)) for m in made)
-        with self._given(rows):
+        with given(self._connection, rows):
             self._connection.execute(
                 "delete from served where (view, entity_id) in "
                 "(select name, entity_id from given)"
@@ -293,21 +286,20 @@ class _Maker:
                 f"insert into served select name, {', '.join(columns)} from given"
             )
 
-    @contextmanager
-    def _given(self, rows: pa.Table) -> Iterator[None]:
-        self._connection.register("given", rows)
-        yield
-        self._connection.unregister("given")
-
-
-_FACTS_OF = "facts_of_"
-
 
 def facts_of(view: LiveView) -> str:
     """Name of the relation with the facts that the view's values are made of."""
     if view.is_of_persons:
-        return f"{_FACTS_OF}persons"
-    return f"{_FACTS_OF}{'visitors' if view.is_of_visitors else 'items'}"
+        return "facts_of_persons"
+    return "facts_of_visitors" if view.is_of_visitors else "facts_of_items"
+
+
+@contextmanager
+def given(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> Iterator[None]:
+    """The rows as the relation `given`, until the block ends."""
+    connection.register("given", rows)
+    yield
+    connection.unregister("given")
 
 
 def named_rows(tables: Iterable[tuple[str, pa.Table]]) -> pa.Table:

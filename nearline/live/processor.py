@@ -34,6 +34,7 @@ from nearline.live.making import (
     ViewFailedError,
     arrow_rows,
     facts_of,
+    given,
     named_rows,
     planned_once,
 )
@@ -642,18 +643,16 @@ class Processor:
         return sum(one.changed.num_rows for one in made)
 
     def _note_timers(self, made: Sequence[Made]) -> None:
-        connection = self._connection
-        connection.execute(
+        self._connection.execute(
             "delete from timers where (model, entity_id) in "
             f"(select model, entity_id from {TOUCHED})"
         )
-        noted = named_rows((one.view.model.name, one.timers) for one in made)
-        connection.register("noted", noted)
-        connection.execute(
-            "insert into timers select name, touched_id, make_timestamp(min(due_us)) "
-            "from noted group by name, touched_id"
-        )
-        connection.unregister("noted")
+        rows = named_rows((one.view.model.name, one.timers) for one in made)
+        with given(self._connection, rows):
+            self._connection.execute(
+                "insert into timers select name, touched_id, make_timestamp(min(due_us)) "
+                "from given group by name, touched_id"
+            )
 
 
 def _naive(moment: datetime) -> datetime:

@@ -55,10 +55,7 @@ class State:
                 f"{path.name} cannot be opened ({problem}); delete it, and the processor "
                 "starts from the release"
             ) from problem
-        self.connection.execute("set timezone = 'UTC'")
-        self.connection.execute(f"set memory_limit = '{memory_megabytes}MB'")
-        # Many statements over few rows each: a second thread costs more than it does.
-        self.connection.execute("set threads = 1")
+        suit_few_rows(self.connection, memory_megabytes)
         self.connection.execute(_TABLES)
         self._version_holds()
 
@@ -261,6 +258,14 @@ class State:
         if self.note("version") not in (None, VERSION):
             self.forget()
         self.write_note("version", VERSION)
+
+
+def suit_few_rows(connection: duckdb.DuckDBPyConnection, memory_megabytes: int) -> None:
+    """Settings for many statements over few rows each, with times in UTC."""
+    connection.execute("set timezone = 'UTC'")
+    connection.execute(f"set memory_limit = '{memory_megabytes}MB'")
+    # A second thread costs more than it does.
+    connection.execute("set threads = 1")
 
 
 _IS_NAMED = (

@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from nearline.log import EVENTS, NewRecord, open_log
 from nearline.simulate import Plan, simulate
@@ -101,16 +103,17 @@ def _metric(port: int, name: str) -> float:
     """The sum over its labels."""
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text
     return sum(
-        float(line.rsplit(" ", 1)[1])
-        for line in text.splitlines()
-        if line.startswith((f"{name} ", f"{name}{{"))
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name
     )
 
 
 def _page_view(visitor: str) -> NewRecord:
     at = datetime.now(UTC).isoformat()
     event = {
-        "event_id": f"e_{visitor}_{time.monotonic_ns()}_{random.random()}",
+        "event_id": uuid.uuid4().hex,
         "event_name": "page_view",
         "schema_version": "1.2",
         "occurred_at": at,

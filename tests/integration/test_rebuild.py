@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ import pytest
 
 from nearline.landing.verification import remember_verified, unverified_files
 from nearline.publication.tables import scan
+from tests.background import repeated
 from tests.pipeline import NEARLINE, Home, simulate
 
 MENDED = "Mended title"
@@ -115,20 +115,9 @@ class Reader:
 
 @contextmanager
 def reading(home: Home) -> Iterator[Reader]:
-    reader, is_over = Reader(home), threading.Event()
-
-    def read_on() -> None:
-        while not is_over.is_set():
-            reader.read()
-            time.sleep(0.02)
-
-    thread = threading.Thread(target=read_on)
-    thread.start()
-    try:
+    reader = Reader(home)
+    with repeated(reader.read, 0.02):
         yield reader
-    finally:
-        is_over.set()
-        thread.join()
 
 
 def test_readers_see_the_old_tables_or_the_new_while_all_are_rebuilt(

@@ -33,10 +33,7 @@ metric_values as (
     select
         experiment_key,
         variant_key,
-        device_class,
-        channel,
-        segment,
-        exposure_date,
+        {{ groupings.values() | join(', ') }},
         metric_date,
         is_first_day,
         row_count,
@@ -53,10 +50,7 @@ finest as (
     select
         experiment_key,
         variant_key,
-        device_class,
-        channel,
-        segment,
-        exposure_date,
+        {{ groupings.values() | join(', ') }},
         metric_date,
         max(row_count) as row_count,
         count(*) filter (where is_first_day) as unit_count,
@@ -67,10 +61,7 @@ finest as (
     group by
         experiment_key,
         variant_key,
-        device_class,
-        channel,
-        segment,
-        exposure_date,
+        {{ groupings.values() | join(', ') }},
         metric_date
 
 ),
