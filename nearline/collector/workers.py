@@ -91,8 +91,11 @@ def serve(settings: Settings, app: str, host: str, port: int, workers: int) -> N
     Args:
         app: `module:function` that makes the application in each worker.
     """
+    # Whoever imports Feast hands a folder of its own on to all that it starts: there, one
+    # service would count what others did.
+    os.environ.pop(_METRICS_FOLDER, None)
     if workers > 1:
-        os.environ.setdefault(_METRICS_FOLDER, _empty_metrics_folder(settings, port))
+        os.environ[_METRICS_FOLDER] = _empty_metrics_folder(settings, port)
     os.environ["NEARLINE_HOME"] = str(settings.home)
     # Of libraries that are loaded from here on; see `settle_worker`.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -97,18 +97,36 @@ def test_a_body_without_end_is_refused_while_it_comes(
 
 
 def test_two_workers_count_together(collector: RunningCollector) -> None:
-    name = 'nearline_collector_events_total{source="web",status="accepted"}'
-
-    def accepted() -> float:
-        text = httpx.get(f"{collector.url}/metrics").text
-        values = [line.split()[-1] for line in text.splitlines() if name in line]
-        return float(values[0]) if values else 0.0
-
-    before = accepted()
+    before = _accepted(collector)
     for number in range(40):
         # A connection of its own each, so that both workers get some.
         collector.post(batch(event(f"counted-{number}")))
-    assert [accepted() - before for _ in range(8)] == [40.0] * 8
+    assert [_accepted(collector) - before for _ in range(8)] == [40.0] * 8
+
+
+def _accepted(collector: RunningCollector) -> float:
+    """Events that its metrics say it accepted."""
+    name = 'nearline_collector_events_total{source="web",status="accepted"}'
+    text = httpx.get(f"{collector.url}/metrics").text
+    values = [line.split()[-1] for line in text.splitlines() if name in line]
+    return float(values[0]) if values else 0.0
+
+
+def test_numbers_are_a_services_own_whatever_folder_it_inherits(
+    tmp_path: Path,
+) -> None:
+    inherited = tmp_path / "inherited"
+    inherited.mkdir()
+    variables = {"PROMETHEUS_MULTIPROC_DIR": str(inherited)}
+    with (
+        running_collector(tmp_path / "home", **variables) as alone,
+        running_collector(tmp_path / "home", workers=2, **variables) as of_two,
+    ):
+        for asked, other in ((alone, of_two), (of_two, alone)):
+            before = _accepted(other)
+            asked.post(batch(event(f"counted-by-{asked.workers}")))
+            assert (_accepted(asked), _accepted(other)) == (1.0, before)
+    assert not list(inherited.iterdir())
 
 
 def test_no_identifier_is_in_any_file_of_the_installation(tmp_path: Path) -> None:
