@@ -62,6 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--units", type=int, default=1_000_000)
     parser.add_argument("--experiments", type=int, default=20)
+    parser.add_argument(
+        "--each-in", type=int, default=5, help="experiments of a unit, on average"
+    )
     parser.add_argument("--metrics", type=int, default=50)
     parser.add_argument("--out", type=Path, default=REPORT)
     options = parser.parse_args()
@@ -70,7 +73,7 @@ def main() -> None:
         home.mkdir()
         project = _project(Path(folder) / "project", options.metrics)
         _say("making the history")
-        _make_history(home, options.units, options.experiments)
+        _make_history(home, options.units, options.experiments, options.each_in)
         full = _build(project, home)
         _say(f"built in full: {full:.1f} s")
         _add_day(home)
@@ -92,8 +95,8 @@ Written by `python -m tests.benchmarks.experiments`, on {datetime.now(UTC):%Y-%m
 {describe_machine()}; {os.getloadavg()[0]:.0f} processes waiting for its cores at the
 end. Ratios, measured in one run, are what to look at.
 
-{options.units:,} units, each in {options.experiments} experiments of {DAYS} days, and
-{len(metrics)} metrics: {counts["events"]:,} events, {counts["unit_days"]:,} rows by unit and
+{options.units:,} units, {options.experiments} experiments of {DAYS} days, each unit in
+{options.each_in} of them on average, and {len(metrics)} metrics: {counts["events"]:,} events, {counts["unit_days"]:,} rows by unit and
 day, {counts["sums"]:,} rows of sums. Seconds that dbt took for the marts' models, one after
 the other, without its own start.
 
@@ -148,7 +151,7 @@ def _project(folder: Path, metric_count: int) -> Path:
     return folder
 
 
-def _make_history(home: Path, units: int, experiments: int) -> None:
+def _make_history(home: Path, units: int, experiments: int, each_in: int) -> None:
     with duckdb.connect(str(home / "warehouse.duckdb")) as warehouse:
         warehouse.execute(
             f"""
@@ -160,7 +163,8 @@ def _make_history(home: Path, units: int, experiments: int) -> None:
         )
         warehouse.execute(
             f"create table experiments as select 'experiment_' || number as "
-            f"experiment_key from range({experiments}) as numbers (number)"
+            f"experiment_key, {each_in / experiments} as share, "
+            f"from range({experiments}) as numbers (number)"
         )
         warehouse.execute(_events("day < 13", 1, "create table fct_events as"))
         warehouse.execute(_sessions("day < 13", 1, "create table fct_sessions as"))
@@ -217,6 +221,7 @@ def _events(days: str, change_seq: int, into: str) -> str:
                 case when hash(visitor_id, experiment_key) % 2 = 0
                     then 'control' else 'treatment' end as variant_key
             from firsts, experiments where {days}
+                and hash(visitor_id, experiment_key, 1) % 1000 < share * 1000
         )
         select * exclude (second), event_key::varchar as event_id,
             {change_seq} as change_seq

@@ -23,7 +23,7 @@
 {#- What of a row an increment compares; the rest follows from it. #}
 {%- set of_unit = ['variant_key', 'exposed_at', 'device_class', 'channel', 'segment'] %}
 {%- set days_of_unit %}
-    partition by experiment_key, unit_id
+    partition by unit_number
     order by metric_date
     rows between unbounded preceding
 {%- endset %}
@@ -124,7 +124,11 @@ rows_first as (
 -- Units of which something happened, was seen for the first time, or is gone.
 units as (
 
-    select exposures.*
+    select
+        exposures.*,
+        row_number() over (
+            order by exposures.experiment_key, exposures.unit_id
+        ) as unit_number,
     from exposures
     left join ids_changed
         on
@@ -151,7 +155,10 @@ units as (
 {% else -%}
 units as (
 
-    select * from exposures
+    select
+        *,
+        row_number() over (order by experiment_key, unit_id) as unit_number,
+    from exposures
 
 ),
 
@@ -179,12 +186,10 @@ units as (
 {% endfor -%}
 day_sums as (
 
-    -- The day of the exposure is there whatever is measured.
+    -- What was before the exposure has no day. Its own is there whatever is measured.
     select
-        experiment_key,
-        unit_id,
+        unit_number,
         exposure_date as metric_date,
-        false as is_before,
         {% for measure in measures -%}
         cast(0 as bigint) as {{ measure }},
         {% endfor -%}
@@ -198,10 +203,11 @@ day_sums as (
     union all by name
 
     select
-        units.experiment_key,
-        units.unit_id,
-        cast(facts.happened_at as date) as metric_date,
-        facts.happened_at < units.exposed_at as is_before,
+        units.unit_number,
+        case
+            when facts.happened_at >= units.exposed_at
+                then cast(facts.happened_at as date)
+        end as metric_date,
         {% for name in source.measures -%}
         cast(coalesce(sum(facts.{{ name }}), 0) as bigint) as {{ name }},
         {% if name in timed -%}
@@ -216,7 +222,7 @@ day_sums as (
             and facts.happened_at
             >= units.exposed_at - interval '{{ var("experiment_days_before") }} days'
     where units.unit_kind = '{{ kind }}'
-    group by 1, 2, 3, 4
+    group by 1, 2
     {%- endfor %}
     {%- endfor %}
 
@@ -225,10 +231,8 @@ day_sums as (
 days as (
 
     select
-        experiment_key,
-        unit_id,
+        unit_number,
         metric_date,
-        is_before,
         {% for measure in measures -%}
         cast(coalesce(sum({{ measure }}), 0) as bigint) as {{ measure }},
         {% endfor -%}
@@ -236,21 +240,19 @@ days as (
         min({{ measure }}__first) as {{ measure }}__first,
         {% endfor %}
     from day_sums
-    group by 1, 2, 3, 4
+    group by 1, 2
 
 ),
 
 days_before as (
 
     select
-        experiment_key,
-        unit_id,
+        unit_number,
         {% for measure in measures -%}
-        cast(sum({{ measure }}) as bigint) as {{ measure }}__pre,
+        {{ measure }} as {{ measure }}__pre,
         {% endfor %}
     from days
-    where is_before
-    group by 1, 2
+    where metric_date is null
 
 ),
 
@@ -265,10 +267,8 @@ days_after as (
         {% endfor -%}
     from days
     inner join units
-        on
-            days.experiment_key = units.experiment_key
-            and days.unit_id = units.unit_id
-    where not days.is_before
+        on days.unit_number = units.unit_number
+    where days.metric_date is not null
 
 ),
 
@@ -276,12 +276,11 @@ days_after as (
 days_summed as (
 
     select
-        experiment_key,
-        unit_id,
+        unit_number,
         metric_date,
         {% for measure in measures -%}
         cast(sum({{ measure }}) {{ up_to_day }} as bigint) as {{ measure }},
-        cast(coalesce(sum({{ measure }}) {{ before_day }}, 0) as bigint)
+        cast(sum({{ measure }}) {{ up_to_day }} as bigint) - {{ measure }}
             as {{ measure }}__before,
         {% endfor -%}
         {% for measure in timed -%}
@@ -325,13 +324,9 @@ rows_now as (
         {% endfor -%}
     from units
     inner join days_summed
-        on
-            units.experiment_key = days_summed.experiment_key
-            and units.unit_id = days_summed.unit_id
+        on units.unit_number = days_summed.unit_number
     left join days_before
-        on
-            units.experiment_key = days_before.experiment_key
-            and units.unit_id = days_before.unit_id
+        on units.unit_number = days_before.unit_number
     left join units_checked
         on
             units.unit_kind = units_checked.unit_kind
