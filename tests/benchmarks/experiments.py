@@ -96,9 +96,9 @@ Written by `python -m tests.benchmarks.experiments`, on {datetime.now(UTC):%Y-%m
 end. Ratios, measured in one run, are what to look at.
 
 {options.units:,} units, {options.experiments} experiments of {DAYS} days, each unit in
-{options.each_in} of them on average, and {len(metrics)} metrics: {counts["events"]:,} events, {counts["unit_days"]:,} rows by unit and
-day, {counts["sums"]:,} rows of sums. Seconds that dbt took for the marts' models, one after
-the other, without its own start.
+{options.each_in} of them on average, and {len(metrics)} metrics: {counts["events"]:,} events,
+{counts["unit_days"]:,} rows by unit and day, {counts["sums"]:,} rows of sums. Seconds
+that dbt took for the marts' models, one after the other, without its own start.
 
 | built | seconds |
 |---|---|
