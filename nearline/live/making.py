@@ -12,17 +12,17 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nearline.errors import NearlineError
 from nearline.live.state import suit_few_rows
 from nearline.live.views import LiveView
 from nearline.online.encoding import encode_rows
-from nearline.online.values import OnlineValues, microseconds
+from nearline.online.values import EntityRow, OnlineValues, microseconds
 from nearline.publication.live_files import FACTS
 
 TOUCHED = "touched"
@@ -39,7 +39,10 @@ class Made:
 
 
 class ViewFailedError(Exception):
-    """The SQL of the view `view` failed; why is its cause."""
+    """The view `view` has no values: its SQL failed, or what it gave cannot be stored.
+
+    Why is its cause.
+    """
 
     def __init__(self, view: str) -> None:
         super().__init__(view)
@@ -116,7 +119,8 @@ class Makers:
             relations: what the SQL reads, by name; facts by the name in `facts_of`.
 
         Raises:
-            ViewFailedError: a view's SQL failed; others may have been written.
+            ViewFailedError: of one view there is nothing to write; others may have been
+                written.
             OnlineStoreUnavailableError: likewise, the store is away.
         """
         shares: dict[int, list[LiveView]] = {}
@@ -154,15 +158,17 @@ class _Writer:
 
     def _write(self, made: Sequence[Made]) -> None:
         self._values.write_together(
-            (
-                one.view.stored,
-                chain.from_iterable(
-                    encode_rows(batch, one.view.encode_key, dict(one.view.kinds))
-                    for batch in one.changed.to_batches()
-                ),
-            )
-            for one in made
+            (one.view.stored, _encoded(one)) for one in made
         )
+
+
+def _encoded(made: Made) -> Iterator[EntityRow]:
+    view = made.view
+    try:
+        for batch in made.changed.to_batches():
+            yield from encode_rows(batch, view.encode_key, dict(view.kinds))
+    except NearlineError as problem:
+        raise ViewFailedError(view.name) from problem
 
 
 class _Maker:

@@ -258,8 +258,8 @@ class Processor:
                 return self._process(records, arrivals, now, started)
             except ViewFailedError as failure:
                 _LOGGER.error(
-                    "view %s is off: its SQL failed (%s); its values stay as they are "
-                    "until the next release",
+                    "view %s is off: its SQL failed, or gave what cannot be stored (%s); "
+                    "its values stay as they are until the next release",
                     failure.view,
                     failure.__cause__,
                 )

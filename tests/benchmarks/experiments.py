@@ -43,7 +43,7 @@ MODELS = [
     "fct_experiment_values",
 ]
 DAYS = 14
-"""Each unit comes on the day of its exposure and, on average, on three later days."""
+"""Each unit comes on a day of its own and, on average, on three others."""
 
 EVENT_COLUMNS = """
     gen_random_uuid() as event_key, visitor_id, visitor_id as person_id,
@@ -208,8 +208,9 @@ def _events(days: str, change_seq: int, into: str) -> str:
                     then ['purchase'] else [] end) as kind,
             from visits where {days}
         ),
-        firsts as (
-            select visitor_id, min(day) as day, 'exposure' as kind
+        -- On the second of its days, so that there is something from before to adjust by.
+        exposed as (
+            select visitor_id, min(day, 2)[-1] as day, 'exposure' as kind
             from visits group by visitor_id
         ),
         rows as (
@@ -220,7 +221,7 @@ def _events(days: str, change_seq: int, into: str) -> str:
             select {EVENT_COLUMNS} experiment_key,
                 case when hash(visitor_id, experiment_key) % 2 = 0
                     then 'control' else 'treatment' end as variant_key
-            from firsts, experiments where {days}
+            from exposed, experiments where {days}
                 and hash(visitor_id, experiment_key, 1) % 1000 < share * 1000
         )
         select * exclude (second), event_key::varchar as event_id,

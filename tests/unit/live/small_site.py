@@ -143,19 +143,19 @@ MODELS = {
 _DEFINITIONS = """
 from datetime import timedelta
 from feast import Entity, FeatureView, Field, FileSource, ValueType
-from feast.types import Int64, String
+from feast.types import Array, Int64, String
 
 visitor = Entity(name="visitor", join_keys=["visitor_id"], value_type=ValueType.STRING)
 person = Entity(name="person", join_keys=["visitor_id"], value_type=ValueType.STRING)
 item = Entity(name="item", join_keys=["item_id"], value_type=ValueType.STRING)
 
 
-def _view(name, entity, key, feature):
+def _view(name, entity, key, feature, dtype=Int64):
     return FeatureView(
         name=name,
         entities=[entity],
         ttl=timedelta(days=2),
-        schema=[Field(name=key, dtype=String), Field(name=feature, dtype=Int64)],
+        schema=[Field(name=key, dtype=String), Field(name=feature, dtype=dtype)],
         source=FileSource(
             name=name,
             path=f"ftr_{name}.parquet",
@@ -169,6 +169,7 @@ pages = _view("visitor__pages", visitor, "visitor_id", "pages_5m")
 views = _view("item__views", item, "item_id", "views")
 person_pages = _view("person__pages", person, "visitor_id", "pages")
 person_level = _view("person__level", person, "visitor_id", "level")
+hats = _view("visitor__hats", visitor, "visitor_id", "hats", Array(String))
 """
 
 

@@ -10,6 +10,7 @@ from nearline.errors import LockedError, NearlineError
 from nearline.identity.unlinks import Link, unlink
 from nearline.live.processor import Processor
 from nearline.privacy.suppression import suppress
+from nearline.publication.live_files import LiveModel
 from nearline.settings import Settings
 from tests.unit.live.small_site import NOON, SmallSite, run_until_idle, small_site
 
@@ -214,6 +215,37 @@ def test_view_whose_sql_fails_is_off_alone_until_the_next_release(
         assert (off, pages) == ({"item__views"}, [1])
         assert processor.views_off == set()
         assert site.online("item__views", "hat") == [2]
+
+
+def test_view_that_gives_what_cannot_be_stored_is_off_alone(
+    site: SmallSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    hats = (
+        "select visitor_id, received_at as event_timestamp, "
+        "received_at as created_timestamp, [item_id] as hats "
+        "from int_events__feature_facts"
+    )
+    at_once = {"feature_view": {"freshness_seconds": 5}}
+    site.models["ftr_visitor__hats"] = LiveModel("ftr_visitor__hats", hats, at_once)
+    site.release("20260501T000001Z")
+    with site.processor() as processor:
+        site.arrive(site.event("1", "ada", item_id="bowler"))
+        run_until_idle(processor)
+        before = processor.views_off
+        # Of no item, a list of it has a null inside.
+        site.view_page("2", visitor="eve")
+        run_until_idle(processor)
+        site.arrive(site.event("3", "bob", item_id="fez"))
+        run_until_idle(processor)
+
+        assert (before, processor.views_off) == (set(), {"visitor__hats"})
+        assert processor.lag() == 0
+    hats_of = site.online("visitor__hats", "v_0000ada", "v_0000eve", "v_0000bob")
+    assert hats_of == [["bowler"], None, None]
+    assert site.pages("ada", "eve", "bob") == [1, 1, 1]
+    (told,) = [one.getMessage() for one in caplog.records if "off" in one.getMessage()]
+    assert "visitor__hats is off" in told
+    assert "feature hats: a list has a null inside" in told
 
 
 def test_whoever_is_suppressed_leaves_state_and_store(site: SmallSite) -> None:
