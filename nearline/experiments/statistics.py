@@ -230,11 +230,13 @@ def _comoment(
     """Sum of products of deviations, exact in the sums where floats would not be.
 
     What the two values vary (`scale`, by default the result) says how much rounding
-    matters: where it is a good part of what is subtracted from, next to nothing is lost,
-    and exact arithmetic costs twenty times as much.
+    matters: where it is more than a hundredth of what is subtracted from, two of sixteen
+    digits are lost at most, and exact arithmetic costs twenty times as much.
     """
+    if not product and not (one and other):
+        return 0.0
     moment = product - one / unit_count * other
-    if abs(product) < 4 * (abs(moment) if scale is None else scale) < math.inf:
+    if abs(product) < 100 * (abs(moment) if scale is None else scale) < math.inf:
         return moment
     exact = Fraction(product) - Fraction(one) * Fraction(other) / unit_count
     return _rounded(exact)
