@@ -157,9 +157,7 @@ class _Writer:
         return self._thread.submit(self._write, made)
 
     def _write(self, made: Sequence[Made]) -> None:
-        self._values.write_together(
-            (one.view.stored, _encoded(one)) for one in made
-        )
+        self._values.write_together((one.view.stored, _encoded(one)) for one in made)
 
 
 def _encoded(made: Made) -> Iterator[EntityRow]:
