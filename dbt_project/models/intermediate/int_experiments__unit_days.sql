@@ -48,6 +48,8 @@ exposures as (
         coalesce(device_class, 'unknown') as device_class,
         coalesce(channel, 'unknown') as channel,
         coalesce(segment, 'none') as segment,
+        -- While rows are made, one number in place of two texts.
+        row_number() over (order by experiment_key, unit_id) as unit_number,
     from {{ ref('fct_exposures') }}
     where is_analysed
 
@@ -124,11 +126,7 @@ rows_first as (
 -- Units of which something happened, was seen for the first time, or is gone.
 units as (
 
-    select
-        exposures.*,
-        row_number() over (
-            order by exposures.experiment_key, exposures.unit_id
-        ) as unit_number,
+    select exposures.*
     from exposures
     left join ids_changed
         on
@@ -155,10 +153,7 @@ units as (
 {% else -%}
 units as (
 
-    select
-        *,
-        row_number() over (order by experiment_key, unit_id) as unit_number,
-    from exposures
+    select * from exposures
 
 ),
 
