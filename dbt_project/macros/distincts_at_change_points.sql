@@ -5,7 +5,7 @@
     A thing is there from the first arrival of it until nothing of it is in the window any
     more: spans of facts that meet are one, so that a second view of an item adds nothing
     and an item leaves once, and all is a sum of spans. A fact starts a session from its
-    arrival until something before it in its session arrives (facts_in_runs), so that an
+    arrival until something before it in its session arrives (moments_in_runs), so that an
     event that joins two sessions takes one away.
 #}
 {% macro distincts_at_change_points(facts, window) -%}
@@ -45,15 +45,22 @@ things as (
 
 ),
 
+-- What leaves at the same moment is one: it never parts, as the first arrival of it is
+-- before it leaves.
 things_timed as (
 
     select
-        *,
+        visitor_id,
+        kind,
+        thing,
         {{ leaves_window_at('occurred_at', window) }} as expires_at,
+        min(received_at) as received_at,
+        max(received_at) as last_received_at,
     from things
     where
         thing is not null
         and received_at < {{ leaves_window_at('occurred_at', window) }}
+    group by visitor_id, kind, thing, expires_at
 
 ),
 
@@ -84,20 +91,7 @@ things_in_spans as (
 
 ),
 
-{{ facts_in_runs(facts) }},
-
-session_starts as (
-
-    select
-        visitor_id,
-        occurred_at,
-        preceded_at,
-        min(received_at) as received_at,
-    from facts_in_runs
-    where preceded_at is null or received_at < preceded_at
-    group by visitor_id, session_scope, occurred_at, preceded_at
-
-),
+{{ moments_in_runs() }},
 
 spans as (
 
@@ -106,7 +100,7 @@ spans as (
         min(received_at) as known_at,
         max(expires_at) as expires_at,
         min(received_at) as received_at,
-        max(received_at) as last_received_at,
+        max(last_received_at) as last_received_at,
         cast(kind = 'item' as bigint) as item_count,
         cast(kind = 'category' as bigint) as category_count,
         cast(kind = 'day' as bigint) as active_day_count,
@@ -132,7 +126,8 @@ spans as (
         0 as category_count,
         0 as active_day_count,
         1 as session_count,
-    from session_starts
+    from moments_in_runs
+    where preceded_at is null or received_at < preceded_at
 
 ),
 

@@ -14,8 +14,6 @@
 {% macro of_persons(made, nothing={}) -%}
 with
 
-{{ accounts_of_visitors() }},
-
 {{ spells_of_persons() }},
 
 made as (
@@ -187,8 +185,16 @@ accounts_of_visitors as (
 )
 {%- endmacro %}
 
-{# The CTEs `spells`, of visitors that were ever one of several, and `facts_of_persons`. #}
+{#
+    The CTEs `spells`, of visitors that were ever one of several, `spell_visitors`, a row
+    for each that is one in a spell, and `facts_of_persons`.
+#}
 {% macro spells_of_persons() -%}
+{%- set sql -%}
+with
+
+{{ accounts_of_visitors() }},
+
 others as (
 
     select
@@ -244,30 +250,36 @@ spells as (
     from spell_beginnings
     window visitor_in_order as (partition by visitor_id order by begins_at)
 
-),
+)
 
+select
+    spells.*,
+    others.other_visitor_id as member_id,
+from spells
+inner join others
+    on
+        spells.visitor_id = others.visitor_id
+        and spells.begins_at >= others.begins_at
+        and (others.ends_at is null or spells.begins_at < others.ends_at)
+
+union all
+
+select
+    *,
+    visitor_id as member_id,
+from spells
+{%- endset -%}
 spell_visitors as (
 
-    select
-        spells.spell_id,
-        spells.begins_at,
-        spells.ends_at,
-        others.other_visitor_id as visitor_id,
-    from spells
-    inner join others
-        on
-            spells.visitor_id = others.visitor_id
-            and spells.begins_at >= others.begins_at
-            and (others.ends_at is null or spells.begins_at < others.ends_at)
+    {{ made_once(sql) | indent }}
 
-    union all
+),
 
-    select
-        spell_id,
-        begins_at,
-        ends_at,
-        visitor_id,
-    from spells
+spells as (
+
+    select * exclude (member_id)
+    from spell_visitors
+    where member_id = visitor_id
 
 ),
 
@@ -286,7 +298,7 @@ facts_of_persons as (
         ),
     from spell_visitors
     inner join {{ ref('int_events__feature_facts') }} as facts
-        on spell_visitors.visitor_id = facts.visitor_id
+        on spell_visitors.member_id = facts.visitor_id
     where
         spell_visitors.ends_at is null
         or facts.received_at < spell_visitors.ends_at

@@ -92,14 +92,15 @@ class Makers:
     def assign(self, views: Iterable[LiveView]) -> None:
         """Shares the views out anew, and forgets what the store has been given.
 
-        Long SQL takes longer, roughly: each goes to who has the shortest so far.
+        Views that share SQL stay together. Long SQL takes longer, roughly: the longest goes
+        first, to who has the shortest so far.
         """
         loads = [0] * len(self._makers)
         self._maker_of.clear()
-        for view in sorted(views, key=lambda v: (-len(v.model.sql), v.name)):
+        for together in sorted(_by_shared(views), key=lambda one: -_length(one)):
             number = loads.index(min(loads))
-            loads[number] += len(view.model.sql)
-            self._maker_of[view.name] = number
+            loads[number] += _length(together)
+            self._maker_of.update((view.name, number) for view in together)
         for maker in self._makers:
             maker.forget_all()
 
@@ -116,7 +117,7 @@ class Makers:
         """Makes and writes the views' values.
 
         Args:
-            relations: what the SQL reads, by name; facts by the name in `facts_of`.
+            relations: what the SQL reads, by name; facts by the names in `facts_of`.
 
         Raises:
             ViewFailedError: of one view there is nothing to write; others may have been
@@ -132,6 +133,21 @@ class Makers:
         ]
         wait(running)
         return [made for one in running for made in one.result()]
+
+
+def _by_shared(views: Iterable[LiveView]) -> list[list[LiveView]]:
+    """Those that make the same once together, in the order of their names."""
+    found: dict[tuple[str, ...], list[LiveView]] = {}
+    for view in sorted(views, key=lambda v: v.name):
+        found.setdefault(tuple(sorted(view.shared)) or (view.name,), []).append(view)
+    return list(found.values())
+
+
+def _length(views: Iterable[LiveView]) -> int:
+    """Of all SQL that these run."""
+    views = list(views)
+    shared = {name: sql for view in views for name, sql in view.shared.items()}
+    return sum(map(len, shared.values())) + sum(len(view.sql) for view in views)
 
 
 class _Writer:
@@ -173,11 +189,13 @@ class _Maker:
     """One database; one thread at a time.
 
     `served` has the newest moment and fingerprint that the store has of each view and
-    entity, as far as they were written since the views were shared out.
+    entity, as far as they were written since the views were shared out. `_shared` are the
+    names of what was made once of the facts at hand.
     """
 
     def __init__(self, writer: _Writer, memory_megabytes: int, overflow: Path) -> None:
         self._writer = writer
+        self._shared: set[str] = set()
         self._connection = duckdb.connect()
         suit_few_rows(self._connection, memory_megabytes)
         self._connection.execute("set temp_directory = ?", [str(overflow)])
@@ -216,8 +234,9 @@ class _Maker:
         try:
             for facts in sorted({facts_of(view) for view in views}):
                 self._connection.execute(
-                    f"create or replace view {FACTS} as from {facts}"
+                    f"create or replace view {FACTS} as from {' union all from '.join(facts)}"
                 )
+                self._shared.clear()
                 of_facts = [view for view in views if facts_of(view) == facts]
                 for part in self._writer.parts(of_facts):
                     together = [self._make(view, now) for view in part]
@@ -238,10 +257,11 @@ class _Maker:
         is_known = f"(event_us <= {microseconds(now)} or event_us = created_us)"
         holds_since = view.stored.known_since(now) or 0
         try:
+            self._make_shared(view)
             found = arrow_rows(
                 self._connection,
                 f"""
-                with made as (select {view.columns} from ({view.model.sql})),
+                with made as (select {view.columns} from ({view.sql})),
                 grouped as (
                     select
                         entity_id as touched_id,
@@ -278,6 +298,13 @@ class _Maker:
             timers=timers.filter(pc.is_valid(pc.field("due_us"))),
         )
 
+    def _make_shared(self, view: LiveView) -> None:
+        for name in view.shared.keys() - self._shared:
+            self._connection.execute(
+                f"create or replace table {name} as {view.shared[name]}"
+            )
+            self._shared.add(name)
+
     def _note_served(self, made: Sequence[Made]) -> None:
         columns = ["entity_id", "event_us", "fingerprint"]
         rows = named_rows((m.view.name, m.changed.select(columns)) for m in made)
@@ -291,11 +318,11 @@ class _Maker:
             )
 
 
-def facts_of(view: LiveView) -> str:
-    """Name of the relation with the facts that the view's values are made of."""
+def facts_of(view: LiveView) -> tuple[str, ...]:
+    """Names of the relations with the facts that the view's values are made of."""
     if view.is_of_persons:
-        return "facts_of_persons"
-    return "facts_of_visitors" if view.is_of_visitors else "facts_of_items"
+        return ("facts_of_visitors", "facts_of_others")
+    return ("facts_of_visitors",) if view.is_of_visitors else ("facts_of_items",)
 
 
 @contextmanager

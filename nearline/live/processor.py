@@ -14,7 +14,7 @@ nothing. The other way round a crash would lose values until an entity acts agai
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -297,10 +297,11 @@ class Processor:
         started: float,
     ) -> Batch:
         views = [v for v in self._release.views if v.name not in self._release.off]
-        with self._state.transaction():
+        with self._state.transaction(), planned_once():
             counts = self._add_facts(records, arrivals)
             timers = self._touch(views, now)
-            rows_written = self._refresh_all(views, now)
+            facts = self._gather(views)
+            rows_written = self._refresh_all(views, facts, now)
         [[entities]] = self._connection.execute(
             "select count(*) from (select distinct entity_id, join_key from touched)"
         ).fetchall()
@@ -547,15 +548,22 @@ class Processor:
             "cast(? as timestamp) as known_from, timestamp '9999-01-01' as known_up_to",
             [_naive(now)],
         )
-        self._gather_visitors()
-        person_models = [v.model.name for v in views if v.is_of_persons]
-        if person_models:
-            self._gather_persons(person_models)
-        self._gather_items()
         return int(due)
 
-    def _gather_visitors(self) -> None:
-        """Fills `facts_of_visitors` for whom was touched."""
+    def _gather(self, views: Sequence[LiveView]) -> dict[str, pa.Table]:
+        """The facts of whom was touched, by the names in `facts_of`."""
+        facts = {
+            "facts_of_visitors": self._gather_visitors(),
+            "facts_of_items": self._gather_items(),
+        }
+        person_models = [v.model.name for v in views if v.is_of_persons]
+        if person_models:
+            facts["facts_of_others"] = self._gather_others(
+                person_models, facts["facts_of_visitors"]
+            )
+        return facts
+
+    def _gather_visitors(self) -> pa.Table:
         connection = self._connection
         connection.execute(
             "create or replace temp table visitors as select distinct "
@@ -563,51 +571,62 @@ class Processor:
         )
         found = connection.execute("from visitors").fetchall()
         self._state.load_visitors(self._release.folder, [v for (v,) in found])
-        connection.execute(
-            "create or replace temp table facts_of_visitors as "
-            "select * exclude (batch) from facts where visitor_id in (from visitors)"
+        return self._facts_of("visitors")
+
+    def _facts_of(self, visitors: str) -> pa.Table:
+        """The facts of who is in the relation `visitors`.
+
+        Found by their places first: of all that the state holds, one column is read.
+        """
+        self._connection.execute(
+            "create or replace temp table places as "
+            f"select rowid from facts where visitor_id in (from {visitors})"
+        )
+        return arrow_rows(
+            self._connection,
+            "select * exclude (batch) from facts where rowid in (from places)",
         )
 
-    def _gather_persons(self, models: Sequence[str]) -> None:
-        """Fills `facts_of_persons` for whom was touched and for all of their accounts, and
-        touches, in `models`, whose person changed with theirs."""
+    def _find_accounts(self, facts: pa.Table) -> None:
+        """Fills `accounts` with what these facts tell of them."""
         connection = self._connection
-
-        def accounts_in(facts: str) -> str:
+        with given(connection, facts):
+            connection.execute(f"create or replace temp view {FACTS} as from given")
             connection.execute(
-                f"create or replace temp view {FACTS} as select * from {facts}"
+                f"create or replace temp table accounts as {self._release.accounts_sql}"
             )
-            return f"({self._release.accounts_sql})"
 
+    def _gather_others(self, models: Sequence[str], of_visitors: pa.Table) -> pa.Table:
+        """The facts of who was not touched, but is of an account of those who were; whose
+        person changed with theirs is touched in `models`."""
+        connection = self._connection
+        self._find_accounts(of_visitors)
         connection.execute(
-            "create or replace temp table users as "
-            f"select distinct user_id from {accounts_in('facts_of_visitors')}"
+            "create or replace temp table users as select distinct user_id from accounts"
         )
-        others = self._state.visitors_of(self._release.folder, "users")
-        self._state.load_visitors(self._release.folder, others)
+        found = self._state.visitors_of(self._release.folder, "users")
+        self._state.load_visitors(self._release.folder, found)
         connection.execute(
-            "create or replace temp table visitors_of_persons as "
-            "from visitors union select unnest(cast(? as varchar[]))",
-            [others],
+            "create or replace temp table others as "
+            "select unnest(cast(? as varchar[])) as visitor_id except from visitors",
+            [found],
         )
-        connection.execute(
-            "create or replace temp table facts_of_persons as "
-            "select * exclude (batch) from facts "
-            "where visitor_id in (from visitors_of_persons)"
-        )
+        of_others = self._facts_of("others")
+        if of_others.num_rows:
+            self._find_accounts(pa.concat_tables([of_visitors, of_others]))
         # Whoever left an account by what arrived just now has a new value as well.
         connection.execute(
             "insert into touched select model, 'visitor_id', visitor_id "
             "from (select unnest(?) as model), (select distinct visitor_id "
-            f"from {accounts_in('facts_of_persons')} where user_id in (from users) "
+            "from accounts where user_id in (from users) "
             "and (ends_at is null "
             "or ends_at >= (select min(received_at) from new_facts))) "
             "where (model, 'visitor_id', visitor_id) not in (from touched)",
             [list(models)],
         )
+        return of_others
 
-    def _gather_items(self) -> None:
-        """Fills `facts_of_items` for what was touched."""
+    def _gather_items(self) -> pa.Table:
         connection = self._connection
         [[items]] = connection.execute(
             "select count(*) from touched where join_key = 'item_id'"
@@ -619,26 +638,30 @@ class Processor:
             "where item_id in "
             "(select entity_id from touched where join_key = 'item_id')"
         )
-        connection.execute(
-            "create or replace temp table facts_of_items as "
+        return arrow_rows(
+            connection,
             "select * exclude (batch) from facts where batch is not null and item_id in "
             "(select entity_id from touched where join_key = 'item_id')"
-            + (f" union all by name {history}" if items else "")
+            + (f" union all by name {history}" if items else ""),
         )
 
-    def _refresh_all(self, views: Sequence[LiveView], now: datetime) -> int:
+    def _refresh_all(
+        self, views: Sequence[LiveView], facts: Mapping[str, pa.Table], now: datetime
+    ) -> int:
         """Makes and writes the values of whom was touched; returns how many were new."""
         touched = self._connection.execute(f"select distinct model from {TOUCHED}")
         models = {model for (model,) in touched.fetchall()}
         concerned = [view for view in views if view.model.name in models]
         if not concerned:
             return 0
-        names = [TOUCHED, CLOCK, UNLINKS, *sorted({facts_of(v) for v in concerned})]
-        with planned_once():
-            relations = {
-                name: arrow_rows(self._connection, f"from {name}") for name in names
-            }
-            made = self._makers.make(concerned, relations, now)
+        relations = {
+            name: arrow_rows(self._connection, f"from {name}")
+            for name in (TOUCHED, CLOCK, UNLINKS)
+        }
+        relations |= {
+            name: facts[name] for view in concerned for name in facts_of(view)
+        }
+        made = self._makers.make(concerned, relations, now)
         self._note_timers(made)
         return sum(one.changed.num_rows for one in made)
 

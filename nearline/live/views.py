@@ -1,5 +1,7 @@
 """Which models of a release feed which Feast views, and how their rows are read."""
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,19 +24,25 @@ if TYPE_CHECKING:
     from feast import Entity, FeatureView
     from feast.value_type import ValueType
 
+_MADE_ONCE = re.compile(r"/\* made once \*/(.*?)/\* up to here \*/", re.DOTALL)
+"""The marks of dbt's macro `made_once`."""
+
 
 @dataclass(frozen=True, slots=True)
 class LiveView:
     """One Feast view with the SQL that makes its values.
 
-    `stored` is what the online store knows it as; `columns` selects from the model's rows
-    what is stored, over which `fingerprint` tells values apart.
+    `sql` is the model's, which reads `shared` by name: SQL that several views have word
+    for word. `stored` is what the online store knows it as; `columns` selects from the
+    model's rows what is stored, over which `fingerprint` tells values apart.
     `is_of_persons`: its values take in what the person's other visitors did.
     `tile_minutes`: where set, what arrives becomes known at the end of its tile only.
     """
 
     name: str
     model: LiveModel
+    sql: str
+    shared: Mapping[str, str]
     stored: StoredView
     join_key: str
     columns: str
@@ -84,9 +92,12 @@ def _live_views(
         if model is None or not model.is_kept_live:
             continue
         kinds = {field.name: field.dtype.to_value_type() for field in view.features}
+        sql, shared = _shared_apart(model.sql)
         yield LiveView(
             name=view.name,
             model=model,
+            sql=sql,
+            shared=shared,
             stored=stored_view(view, entities.values()),
             join_key=source.join_key,
             columns=stored_columns(source),
@@ -96,6 +107,18 @@ def _live_views(
             tile_minutes=model.meta["feature_view"].get("tile_minutes"),
             is_of_persons=_is_of_persons(view),
         )
+
+
+def _shared_apart(sql: str) -> tuple[str, dict[str, str]]:
+    """The SQL without what is made once, and that by the name it is read by instead."""
+    shared = {}
+
+    def by_name(found: re.Match[str]) -> str:
+        name = "shared_" + hashlib.sha256(found[1].encode()).hexdigest()[:16]
+        shared[name] = found[1]
+        return f"from {name}"
+
+    return _MADE_ONCE.sub(by_name, sql), shared
 
 
 def _is_of_persons(view: "FeatureView") -> bool:

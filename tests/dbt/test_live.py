@@ -10,6 +10,7 @@ that no fact is lost, doubled or unseen; that the tables are right is `test_feat
 
 import itertools
 import random
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,9 @@ import pytest
 from nearline.feature_views import find_feature_views
 from nearline.landing.from_log import land_log
 from nearline.live.processor import Processor
+from nearline.live.views import live_views
+from nearline.online.definitions import FEATURE_REPO, load_definitions
+from nearline.publication.live_files import read_live_models
 from tests.dbt.histories import draw_histories, placed
 from tests.dbt.nasty_visitors import DAY, moment
 from tests.dbt.reference_sessions import parse
@@ -194,6 +198,26 @@ def test_what_is_online_equals_the_table_at_that_moment(
                     told.append(f"{table} {entity_id} {at}: {values} wanted {row}")
     assert compared > 5_000
     assert differing == 0, f"{differing} of {compared}:\n" + "\n".join(told[:5])
+
+
+@pytest.mark.usefixtures("readings")
+def test_what_models_say_word_for_word_is_made_once(site: Site) -> None:
+    settings = site.warehouse.settings
+    definitions = load_definitions(FEATURE_REPO, settings.home, DBT_PROJECT)
+    views = live_views(definitions, read_live_models(settings.published))
+    sharing = defaultdict(set)
+    for view in views:
+        for name in view.shared:
+            sharing[name].add(view.model.name)
+
+    assert sorted(map(sorted, sharing.values())) == [
+        sorted(view.model.name for view in views if view.is_of_persons),
+        [
+            "ftr_visitor__distincts_30d",
+            "ftr_visitor__distincts_7d",
+            "ftr_visitor__session",
+        ],
+    ]
 
 
 def _as_served(value: Any) -> Any:

@@ -12,32 +12,50 @@
 
 with
 
-facts as (
+{{ moments_in_runs() }},
+
+runs as (
 
     select
         visitor_id,
         session_scope,
-        has_source_session,
-        event_id,
-        occurred_at,
-        received_at,
-        channel,
-        device_class,
-        scroll_rate,
+        run_started_at,
+    from moments_in_runs
+    where occurred_at = run_started_at
+
+),
+
+facts as (
+
+    select
+        facts.visitor_id,
+        facts.session_scope,
+        runs.run_started_at,
+        facts.event_id,
+        facts.occurred_at,
+        facts.received_at,
+        facts.channel,
+        facts.device_class,
+        facts.scroll_rate,
         1 as event_count,
-        page_view_count,
-        item_view_count,
-        add_to_cart_count,
+        facts.page_view_count,
+        facts.item_view_count,
+        facts.add_to_cart_count,
         cast(
-            event_name in (
+            facts.event_name in (
                 'add_to_cart', 'purchase', 'content_interaction', 'search'
             ) as bigint
         ) as interaction_count,
-        cast(event_name in {{ string_list(var('key_events')) }} as bigint)
+        cast(facts.event_name in {{ string_list(var('key_events')) }} as bigint)
             as key_event_count,
-        cast(has_stated_dwell as bigint) as stated_dwell_count,
-        engaged_milliseconds,
-    from {{ ref('int_events__feature_facts') }}
+        cast(facts.has_stated_dwell as bigint) as stated_dwell_count,
+        facts.engaged_milliseconds,
+    from {{ ref('int_events__feature_facts') }} as facts
+    asof inner join runs
+        on
+            facts.visitor_id = runs.visitor_id
+            and facts.session_scope = runs.session_scope
+            and facts.occurred_at >= runs.run_started_at
 
 ),
 
@@ -46,8 +64,6 @@ clock as (
     select * from {{ ref('int_features__clock') }}
 
 ),
-
-{{ facts_in_runs('facts') }},
 
 -- A fact that begins a session as long as what joins it to the run before is not known.
 -- What is within the gap of the run's start is never parted from it. Nothing cuts a
@@ -59,14 +75,13 @@ starts_parted as (
         session_scope,
         run_started_at,
         occurred_at,
-        min(received_at) as known_at,
+        received_at as known_at,
         preceded_at as known_until,
-    from facts_in_runs
+    from moments_in_runs
     where
         not has_source_session
         and received_at < preceded_at
         and occurred_at > run_started_at + {{ session_gap() }}
-    group by visitor_id, session_scope, run_started_at, occurred_at, preceded_at
 
 ),
 
@@ -77,22 +92,22 @@ facts_from_starts as (
         run_started_at as start_at,
         cast(null as timestamp) as start_known_at,
         cast(null as timestamp) as start_known_until,
-    from facts_in_runs
+    from facts
 
     union all
 
     select
-        facts_in_runs.*,
+        facts.*,
         starts_parted.occurred_at as start_at,
         starts_parted.known_at as start_known_at,
         starts_parted.known_until as start_known_until,
     from starts_parted
-    inner join facts_in_runs
+    inner join facts
         on
-            starts_parted.visitor_id = facts_in_runs.visitor_id
-            and starts_parted.session_scope = facts_in_runs.session_scope
-            and starts_parted.run_started_at = facts_in_runs.run_started_at
-            and starts_parted.occurred_at <= facts_in_runs.occurred_at
+            starts_parted.visitor_id = facts.visitor_id
+            and starts_parted.session_scope = facts.session_scope
+            and starts_parted.run_started_at = facts.run_started_at
+            and starts_parted.occurred_at <= facts.occurred_at
 
 ),
 
@@ -106,14 +121,17 @@ changes_summed as (
         greatest(facts_from_starts.received_at, clock.known_from) as summed_at,
         any_value(facts_from_starts.start_known_at) as start_known_at,
         any_value(facts_from_starts.start_known_until) as start_known_until,
-        min(facts_from_starts.occurred_at) as started_at,
-        min(facts_from_starts.event_number) as first_number,
-        arg_min(facts_from_starts.channel, facts_from_starts.event_number)
-            as channel,
-        min(facts_from_starts.event_number)
-        filter (where facts_from_starts.device_class is not null) as device_number,
-        arg_min(facts_from_starts.device_class, facts_from_starts.event_number)
-            as device_class,
+        min({
+            'at': facts_from_starts.occurred_at,
+            'id': facts_from_starts.event_id,
+            'channel': facts_from_starts.channel
+        }) as first_event,
+        min({
+            'at': facts_from_starts.occurred_at,
+            'id': facts_from_starts.event_id,
+            'device_class': facts_from_starts.device_class
+        })
+        filter (where facts_from_starts.device_class is not null) as first_with_device,
         max(facts_from_starts.scroll_rate) as scroll_rate,
         {%- for measure in sums %}
         sum(facts_from_starts.{{ measure }}) as {{ measure }},
@@ -140,9 +158,8 @@ sessions_from_starts as (
         start_known_at,
         start_known_until,
         summed_at,
-        min(started_at) over so_far as started_at,
-        arg_min(channel, first_number) over so_far as channel,
-        arg_min(device_class, device_number) over so_far as device_class,
+        min(first_event) over so_far as first_event,
+        (min(first_with_device) over so_far).device_class as device_class,
         max(scroll_rate) over so_far as scroll_rate,
         sum(event_count) over so_far as event_count,
         sum(page_view_count) over so_far as page_view_count,
@@ -187,14 +204,19 @@ sessions_known as (
 arrivals as (
 
     select
-        facts_in_runs.visitor_id,
-        greatest(facts_in_runs.received_at, clock.known_from) as summed_at,
-        max(facts_in_runs.received_at) as changed_at,
-        max(facts_in_runs.event_number) as latest_number,
-    from facts_in_runs
+        facts.visitor_id,
+        greatest(facts.received_at, clock.known_from) as summed_at,
+        max(facts.received_at) as changed_at,
+        max({
+            'at': facts.occurred_at,
+            'id': facts.event_id,
+            'session_scope': facts.session_scope,
+            'run_started_at': facts.run_started_at
+        }) as latest_event,
+    from facts
     cross join clock
-    where facts_in_runs.received_at <= clock.known_up_to
-    group by facts_in_runs.visitor_id, summed_at
+    where facts.received_at <= clock.known_up_to
+    group by facts.visitor_id, summed_at
 
 ),
 
@@ -205,7 +227,7 @@ arrivals_in_order as (
         summed_at,
         changed_at,
         lead(changed_at) over in_order as next_changed_at,
-        max(latest_number) over in_order as latest_number,
+        max(latest_event) over in_order as latest_event,
     from arrivals
     window in_order as (
         partition by visitor_id
@@ -218,18 +240,14 @@ arrivals_in_order as (
 arrivals_with_latest as (
 
     select
-        arrivals_in_order.*,
-        latest.session_scope,
-        latest.run_started_at,
-        latest.occurred_at as last_event_at,
+        * exclude (latest_event),
+        latest_event.session_scope,
+        latest_event.run_started_at,
+        latest_event.at as last_event_at,
         epoch_ms(
-            epoch_ms(latest.occurred_at) + {{ gap_milliseconds + 1 }}
+            epoch_ms(latest_event.at) + {{ gap_milliseconds + 1 }}
         ) as over_at,
     from arrivals_in_order
-    inner join facts_in_runs as latest
-        on
-            arrivals_in_order.visitor_id = latest.visitor_id
-            and arrivals_in_order.latest_number = latest.event_number
 
 ),
 
@@ -238,8 +256,8 @@ arrivals_with_session as (
 
     select
         arrivals_with_latest.*,
-        sessions_known.started_at,
-        sessions_known.channel,
+        (sessions_known.first_event).at as started_at,
+        (sessions_known.first_event).channel as channel,
         sessions_known.device_class,
         sessions_known.scroll_rate,
         {%- for measure in sums %}

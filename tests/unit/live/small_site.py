@@ -170,6 +170,7 @@ views = _view("item__views", item, "item_id", "views")
 person_pages = _view("person__pages", person, "visitor_id", "pages")
 person_level = _view("person__level", person, "visitor_id", "level")
 hats = _view("visitor__hats", visitor, "visitor_id", "hats", Array(String))
+gloves = _view("visitor__gloves", visitor, "visitor_id", "gloves", Array(String))
 """
 
 

@@ -248,6 +248,61 @@ def test_view_that_gives_what_cannot_be_stored_is_off_alone(
     assert "feature hats: a list has a null inside" in told
 
 
+def _of_shared(what: str, shared: str) -> LiveModel:
+    """Model of a feature `what` over SQL that is marked to be made once."""
+    sql = (
+        "select visitor_id, received_at as event_timestamp, "
+        f"received_at as created_timestamp, [drawn] as {what} "
+        f"from (/* made once */ {shared} /* up to here */)"
+    )
+    return LiveModel(
+        f"ftr_visitor__{what}", sql, {"feature_view": {"freshness_seconds": 5}}
+    )
+
+
+@pytest.mark.parametrize("processors", [1, 4])
+def test_what_views_share_is_made_once_for_each_batch(
+    site: SmallSite, processors: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    shared = (
+        "select visitor_id, received_at, cast(uuid() as varchar) as drawn "
+        "from int_events__feature_facts"
+    )
+    for what in ("hats", "gloves"):
+        site.models[f"ftr_visitor__{what}"] = _of_shared(what, shared)
+    site.release("20260501T000001Z")
+    drawn = []
+    with site.processor() as processor:
+        for number in ("1", "2"):
+            site.view_page(number)
+            run_until_idle(processor)
+            drawn.append(
+                [
+                    site.online(f"visitor__{what}", "v_0000ada")
+                    for what in ("hats", "gloves")
+                ]
+            )
+
+    [hats, gloves], [later_hats, later_gloves] = drawn
+    assert hats == gloves
+    assert later_hats == later_gloves
+    assert hats != later_hats
+
+
+def test_views_whose_shared_sql_fails_are_off_and_no_others(site: SmallSite) -> None:
+    shared = "select *, error('broken') as drawn from int_events__feature_facts"
+    for what in ("hats", "gloves"):
+        site.models[f"ftr_visitor__{what}"] = _of_shared(what, shared)
+    site.release("20260501T000001Z")
+    with site.processor() as processor:
+        site.view_page("1")
+        run_until_idle(processor)
+
+        assert processor.views_off == {"visitor__hats", "visitor__gloves"}
+        assert site.pages("ada") == [1]
+
+
 def test_whoever_is_suppressed_leaves_state_and_store(site: SmallSite) -> None:
     with site.processor() as processor:
         site.view_page("1")
