@@ -7,12 +7,14 @@ given the rows that the batch gathered, and keep which values the store has.
 """
 
 import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -27,6 +29,9 @@ from nearline.publication.live_files import FACTS
 
 TOUCHED = "touched"
 """Relation of `model, entity_id`: whose values are to be made."""
+
+_MOST_REMEMBERED = 50_000
+"""Entities of a view of which a maker knows what the store has: some 15 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,34 +193,28 @@ def _encoded(made: Made) -> Iterator[EntityRow]:
 class _Maker:
     """One database; one thread at a time.
 
-    `served` has the newest moment and fingerprint that the store has of each view and
-    entity, as far as they were written since the views were shared out. `_shared` are the
-    names of what was made once of the facts at hand.
+    `_served` has, by view and entity, the newest moment and fingerprint that the store has
+    been given; forgetting some costs a write that changes nothing. `_shared` are the names
+    of what was made once of the facts at hand.
     """
 
     def __init__(self, writer: _Writer, memory_megabytes: int, overflow: Path) -> None:
         self._writer = writer
         self._shared: set[str] = set()
+        self._served: defaultdict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
         self._connection = duckdb.connect()
         suit_few_rows(self._connection, memory_megabytes)
         self._connection.execute("set temp_directory = ?", [str(overflow)])
-        self._connection.execute(
-            "create table served (view varchar, entity_id varchar, "
-            "event_us bigint, fingerprint bigint)"
-        )
 
     def close(self) -> None:
         self._connection.close()
 
     def forget_all(self) -> None:
-        self._connection.execute("delete from served")
+        self._served.clear()
 
     def forget(self, view: LiveView, entities: Sequence[str]) -> None:
-        self._connection.execute(
-            "delete from served where view = ? "
-            "and list_contains(cast(? as varchar[]), entity_id)",
-            [view.name, list(entities)],
-        )
+        for entity in entities:
+            self._served[view.name].pop(entity, None)
 
     def run(
         self,
@@ -233,8 +232,10 @@ class _Maker:
         writes: list[Future[None]] = []
         try:
             for facts in sorted({facts_of(view) for view in views}):
+                # A union is planned twice wherever it is read.
+                some = [name for name in facts if relations[name].num_rows] or facts[:1]
                 self._connection.execute(
-                    f"create or replace view {FACTS} as from {' union all from '.join(facts)}"
+                    f"create or replace view {FACTS} as from {' union all from '.join(some)}"
                 )
                 self._shared.clear()
                 of_facts = [view for view in views if facts_of(view) == facts]
@@ -255,7 +256,6 @@ class _Maker:
         name = view.model.name
         # A row of an arrival is known whatever the clock says.
         is_known = f"(event_us <= {microseconds(now)} or event_us = created_us)"
-        holds_since = view.stored.known_since(now) or 0
         try:
             self._make_shared(view)
             found = arrow_rows(
@@ -274,19 +274,8 @@ class _Maker:
                     )
                     group by entity_id
                 ),
-                newest as (select touched_id, due_us, unnest(newest) from grouped),
-                marked as (select *, {view.fingerprint} as fingerprint from newest)
-                select
-                    marked.*,
-                    coalesce(
-                        served.view is null and marked.event_us >= {holds_since}, false
-                    ) as is_new,
-                from marked
-                left join served
-                    on served.view = '{view.name}'
-                    and marked.entity_id = served.entity_id
-                    and marked.event_us = served.event_us
-                    and marked.fingerprint = served.fingerprint
+                newest as (select touched_id, due_us, unnest(newest) from grouped)
+                select *, {view.fingerprint} as fingerprint from newest
                 """,
             )
         except duckdb.Error as problem:
@@ -294,7 +283,7 @@ class _Maker:
         timers = found.select(["touched_id", "due_us"])
         return Made(
             view=view,
-            changed=found.filter(pc.field("is_new")),
+            changed=found.filter(pa.array(self._is_new(view, found, now), pa.bool_())),
             timers=timers.filter(pc.is_valid(pc.field("due_us"))),
         )
 
@@ -305,17 +294,29 @@ class _Maker:
             )
             self._shared.add(name)
 
+    def _is_new(self, view: LiveView, found: pa.Table, now: datetime) -> Iterator[bool]:
+        """Of each row whether there is a value, still to hold, that the store lacks."""
+        holds_since = view.stored.known_since(now) or 0
+        served = self._served[view.name]
+        for entity, event_us, fingerprint in _as_served(found):
+            yield (
+                event_us is not None
+                and event_us >= holds_since
+                and served.get(entity) != (event_us, fingerprint)
+            )
+
     def _note_served(self, made: Sequence[Made]) -> None:
-        columns = ["entity_id", "event_us", "fingerprint"]
-        rows = named_rows((m.view.name, m.changed.select(columns)) for m in made)
-        with given(self._connection, rows):
-            self._connection.execute(
-                "delete from served where (view, entity_id) in "
-                "(select name, entity_id from given)"
-            )
-            self._connection.execute(
-                f"insert into served select name, {', '.join(columns)} from given"
-            )
+        for one in made:
+            served = self._served[one.view.name]
+            if len(served) + one.changed.num_rows > _MOST_REMEMBERED:
+                served.clear()
+            for entity, event_us, fingerprint in _as_served(one.changed):
+                served[entity] = (event_us, fingerprint)
+
+
+def _as_served(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+    columns = ("entity_id", "event_us", "fingerprint")
+    return zip(*(rows[name].to_pylist() for name in columns), strict=True)
 
 
 def facts_of(view: LiveView) -> tuple[str, ...]:
