@@ -248,6 +248,22 @@ def test_view_that_gives_what_cannot_be_stored_is_off_alone(
     assert "feature hats: a list has a null inside" in told
 
 
+def test_forgetting_what_the_store_has_changes_no_value(
+    site: SmallSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearline.live.making._MOST_REMEMBERED", 1)
+    with site.processor() as processor:
+        for number, name in enumerate(("ada", "eve", "bob")):
+            site.arrive(site.event(f"{number}", name, user_id="u_000000us"))
+            run_until_idle(processor)
+        site.pass_time(minutes=6)
+        run_until_idle(processor)
+
+    assert site.pages("ada", "eve", "bob") == [0, 0, 0]
+    persons = site.online("person__pages", "v_0000ada", "v_0000eve", "v_0000bob")
+    assert persons == [3, 3, 3]
+
+
 def _of_shared(what: str, shared: str) -> LiveModel:
     """Model of a feature `what` over SQL that is marked to be made once."""
     sql = (
