@@ -14,7 +14,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -33,13 +32,19 @@ TOUCHED = "touched"
 _MOST_REMEMBERED = 50_000
 """Entities of a view of which a maker knows what the store has: some 15 MB."""
 
+_AS_SERVED = ("entity_id", "event_us", "fingerprint")
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A view's values that are new, and `touched_id, due_us`: whose changes next when."""
+    """A view's values that are new, and `touched_id, due_us`: whose changes next when.
+
+    `served` has, by entity, the moment and fingerprint of what is new.
+    """
 
     view: LiveView
     changed: pa.Table
+    served: Mapping[str, tuple[int, int]]
     timers: pa.Table
 
 
@@ -148,9 +153,8 @@ def _by_shared(views: Iterable[LiveView]) -> list[list[LiveView]]:
     return list(found.values())
 
 
-def _length(views: Iterable[LiveView]) -> int:
+def _length(views: Sequence[LiveView]) -> int:
     """Of all SQL that these run."""
-    views = list(views)
     shared = {name: sql for view in views for name, sql in view.shared.items()}
     return sum(map(len, shared.values())) + sum(len(view.sql) for view in views)
 
@@ -280,10 +284,15 @@ class _Maker:
             )
         except duckdb.Error as problem:
             raise ViewFailedError(view.name) from problem
+        new = self._new(view, found, now)
+        is_new = pc.is_in(
+            found["entity_id"], pa.array(list(new), found["entity_id"].type)
+        )
         timers = found.select(["touched_id", "due_us"])
         return Made(
             view=view,
-            changed=found.filter(pa.array(self._is_new(view, found, now), pa.bool_())),
+            changed=found.filter(is_new),
+            served=new,
             timers=timers.filter(pc.is_valid(pc.field("due_us"))),
         )
 
@@ -294,29 +303,27 @@ class _Maker:
             )
             self._shared.add(name)
 
-    def _is_new(self, view: LiveView, found: pa.Table, now: datetime) -> Iterator[bool]:
-        """Of each row whether there is a value, still to hold, that the store lacks."""
+    def _new(
+        self, view: LiveView, found: pa.Table, now: datetime
+    ) -> dict[str, tuple[int, int]]:
+        """Moment and fingerprint, by entity, of values that hold and the store lacks."""
         holds_since = view.stored.known_since(now) or 0
         served = self._served[view.name]
-        for entity, event_us, fingerprint in _as_served(found):
-            yield (
-                event_us is not None
-                and event_us >= holds_since
-                and served.get(entity) != (event_us, fingerprint)
-            )
+        columns = (found[name].to_pylist() for name in _AS_SERVED)
+        return {
+            entity: (event_us, fingerprint)
+            for entity, event_us, fingerprint in zip(*columns, strict=True)
+            if event_us is not None
+            and event_us >= holds_since
+            and served.get(entity) != (event_us, fingerprint)
+        }
 
     def _note_served(self, made: Sequence[Made]) -> None:
         for one in made:
             served = self._served[one.view.name]
             if len(served) + one.changed.num_rows > _MOST_REMEMBERED:
                 served.clear()
-            for entity, event_us, fingerprint in _as_served(one.changed):
-                served[entity] = (event_us, fingerprint)
-
-
-def _as_served(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
-    columns = ("entity_id", "event_us", "fingerprint")
-    return zip(*(rows[name].to_pylist() for name in columns), strict=True)
+            served.update(one.served)
 
 
 def facts_of(view: LiveView) -> tuple[str, ...]:
@@ -332,14 +339,6 @@ def given(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> Iterator[Non
     connection.register("given", rows)
     yield
     connection.unregister("given")
-
-
-def named_rows(tables: Iterable[tuple[str, pa.Table]]) -> pa.Table:
-    """The rows of all, at least one, each with its table's `name`."""
-    return pa.concat_tables(
-        table.append_column("name", pa.repeat(name, table.num_rows))
-        for name, table in tables
-    )
 
 
 @contextmanager

@@ -35,7 +35,6 @@ from nearline.live.making import (
     arrow_rows,
     facts_of,
     given,
-    named_rows,
     planned_once,
 )
 from nearline.live.state import State
@@ -670,11 +669,16 @@ class Processor:
             "delete from timers where (model, entity_id) in "
             f"(select model, entity_id from {TOUCHED})"
         )
-        rows = named_rows((one.view.model.name, one.timers) for one in made)
+        rows = pa.concat_tables(
+            one.timers.append_column(
+                "model", pa.repeat(one.view.model.name, one.timers.num_rows)
+            )
+            for one in made
+        )
         with given(self._connection, rows):
             self._connection.execute(
-                "insert into timers select name, touched_id, make_timestamp(min(due_us)) "
-                "from given group by name, touched_id"
+                "insert into timers select model, touched_id, make_timestamp(min(due_us)) "
+                "from given group by model, touched_id"
             )
 
 
