@@ -32,8 +32,6 @@ TOUCHED = "touched"
 _MOST_REMEMBERED = 50_000
 """Entities of a view of which a maker knows what the store has: some 15 MB."""
 
-_AS_SERVED = ("entity_id", "event_us", "fingerprint")
-
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -309,7 +307,8 @@ class _Maker:
         """Moment and fingerprint, by entity, of values that hold and the store lacks."""
         holds_since = view.stored.known_since(now) or 0
         served = self._served[view.name]
-        columns = (found[name].to_pylist() for name in _AS_SERVED)
+        names = ("entity_id", "event_us", "fingerprint")
+        columns = (found[name].to_pylist() for name in names)
         return {
             entity: (event_us, fingerprint)
             for entity, event_us, fingerprint in zip(*columns, strict=True)
@@ -321,7 +320,7 @@ class _Maker:
     def _note_served(self, made: Sequence[Made]) -> None:
         for one in made:
             served = self._served[one.view.name]
-            if len(served) + one.changed.num_rows > _MOST_REMEMBERED:
+            if len(served) + len(one.served) > _MOST_REMEMBERED:
                 served.clear()
             served.update(one.served)
 

@@ -33,6 +33,7 @@ VISITOR = r"nl1\.([0-9a-f]{32})\.(\d{10})"
 ALL = {"analytics": True, "personalization": True, "marketing": True}
 THIRTEEN_MONTHS_SECONDS = 395 * 86_400
 FIRST_MOMENT = datetime(2026, 3, 2, 12, tzinfo=UTC)
+STOPPED_AT = FIRST_MOMENT + timedelta(minutes=5)
 
 STUB = """<script>
   window.nearline = window.nearline || function () {
@@ -453,7 +454,7 @@ def stopped_clock(visitor: Visitor) -> Page:
     """A page whose clock only moves when the test moves it."""
     visitor.context.clock.install(time=FIRST_MOMENT)
     page = visitor.open()
-    page.clock.pause_at(FIRST_MOMENT + timedelta(minutes=5))
+    page.clock.pause_at(STOPPED_AT)
     return page
 
 
@@ -471,8 +472,7 @@ def run_until_received(
 
 def run_to_seconds_after_a_heartbeat(page: Page, seconds: int) -> None:
     """Heartbeats come every ten seconds since `stopped_clock` stopped the page's."""
-    stopped = FIRST_MOMENT + timedelta(minutes=5)
-    passed = page.evaluate("Date.now()") - round(stopped.timestamp() * 1_000)
+    passed = page.evaluate("Date.now()") - round(STOPPED_AT.timestamp() * 1_000)
     page.clock.run_for((seconds * 1_000 - passed) % 10_000)
 
 
